@@ -1,0 +1,10 @@
+//! The small facts every core needs: databases, policies, measurements, field types, partitions.
+//!
+//! One core owns the catalog's journal and decides; every core holds a read copy (`State`) that it
+//! brings up to date by applying the same records in the same order.
+
+pub mod record;
+pub mod state;
+
+pub use record::Record;
+pub use state::{Database, Field, Partition, Policy, State};

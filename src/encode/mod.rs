@@ -1,0 +1,3 @@
+//! Results out: InfluxDB JSON and its error texts.
+//!
+//! In: result rows of `query`. Out: bytes as the wire wants them.

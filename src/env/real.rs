@@ -1,0 +1,1 @@
+//! The real world: files, clock and tasks of the runtime.

@@ -1,0 +1,26 @@
+//! ringtail: a time-series storage server, one pinned thread and one io_uring per core.
+//!
+//! Modules are listed from the outside to the inside, the way data flows; a module imports only from
+//! modules below it in this list (held by `tests/tidy.rs`):
+//!
+//! `cli` > `server` > `listen` > `api` > `encode` > `query` > `influxql` > `protocol` > `catalog` >
+//! `route` > `shard` > `codec` > `model` > `stats` > `config` > `env`
+//!
+//! `ARCHITECTURE.md` has the picture, the invariants and the on-disk formats.
+
+pub mod api;
+pub mod catalog;
+pub mod cli;
+pub mod codec;
+pub mod config;
+pub mod encode;
+pub mod env;
+pub mod influxql;
+pub mod listen;
+pub mod model;
+pub mod protocol;
+pub mod query;
+pub mod route;
+pub mod server;
+pub mod shard;
+pub mod stats;

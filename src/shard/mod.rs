@@ -1,0 +1,5 @@
+//! One core's share of the data: log, head, segments, index, compaction, scans.
+//!
+//! A shard owns every series whose canonical key hashes to it, alone, and needs no lock.
+
+pub mod block;
