@@ -9,10 +9,7 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 
-/// Hash map with fixed keys, so that one seed gives one history in the simulator.
-pub type FixedMap<K, V> = std::collections::HashMap<K, V, FixedState>;
-/// Hash state with fixed keys.
-pub type FixedState = std::hash::BuildHasherDefault<ahash::AHasher>;
+pub use crate::model::map::{FixedMap, FixedState};
 
 /// A database.
 #[derive(Clone, Debug)]
