@@ -3,8 +3,10 @@
 //! One core owns the catalog's journal and decides; every core holds a read copy (`State`) that it
 //! brings up to date by applying the same records in the same order.
 
+pub mod command;
 pub mod record;
 pub mod state;
 
-pub use record::Record;
+pub use command::{CatalogError, Command, Names, PolicyOptions};
+pub use record::{PolicySpec, Record};
 pub use state::{Database, Field, Partition, Policy, State};

@@ -1,10 +1,14 @@
 //! What the catalog's journal holds: one record per decided fact. Applying the same records in the
 //! same order gives every core the same `State`.
+//!
+//! Bytes: a list of records is cut into groups; each group is `len u32 LE` and an rkyv archive of
+//! `Vec<Record>` of that length. The journal's frame carries the checksum.
 
+use super::state::NextIds;
 use crate::model::{DbId, FieldNo, FieldType, MeasurementId, PartitionId, PolicyId, TimeRange};
 
 /// One decided fact.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Record {
     CreateDatabase {
         id: DbId,
@@ -51,10 +55,19 @@ pub enum Record {
     DropPartition {
         id: PartitionId,
     },
+    /// The name of a default policy that was dropped: errors still name it.
+    NameLostDefault {
+        db: DbId,
+        name: String,
+    },
+    /// Ids below these were given once and are not given again.
+    Reserve {
+        next: NextIds,
+    },
 }
 
 /// What an administrator says of a retention policy.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct PolicySpec {
     pub name: String,
     /// How long points are kept (ns); 0 = for ever.
@@ -63,4 +76,49 @@ pub struct PolicySpec {
     pub shard_duration_ns: i64,
     /// Stored and shown, without effect.
     pub replicas: u32,
+}
+
+/// Records of one group: an archive stays far below the size whose validation would hold up a core.
+const GROUP_RECORDS: usize = 2048;
+
+/// Serialises records; `None` when the serialiser gives up (out of memory).
+pub fn encode(records: &[Record]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for group in records.chunks(GROUP_RECORDS) {
+        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&group.to_vec()).ok()?;
+        out.extend_from_slice(&u32::try_from(archive.len()).ok()?.to_le_bytes());
+        out.extend_from_slice(&archive);
+    }
+    Some(out)
+}
+
+/// Reads what `encode` wrote; `None` for anything else.
+pub fn decode(mut bytes: &[u8]) -> Option<Vec<Record>> {
+    let mut out = Vec::new();
+    while !bytes.is_empty() {
+        let (len, rest) = bytes.split_first_chunk::<4>()?;
+        let (archive, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(archive.len());
+        aligned.extend_from_slice(archive);
+        let group = rkyv::from_bytes::<Vec<Record>, rkyv::rancor::Error>(&aligned).ok()?;
+        out.extend(group);
+        bytes = rest;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_and_damage_is_an_error() {
+        let records: Vec<Record> = (1..5000u32)
+            .map(|n| Record::CreateDatabase { id: DbId(n), name: format!("db{n}") })
+            .collect();
+        let bytes = encode(&records).unwrap();
+        assert_eq!(decode(&bytes), Some(records));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(decode(&[9, 0, 0, 0, 1]), None);
+    }
 }

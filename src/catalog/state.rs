@@ -5,11 +5,9 @@
 
 use super::record::{PolicySpec, Record};
 use crate::model::{
-    DbId, FieldNo, FieldType, MeasurementId, PartitionId, PolicyId, TimeRange, TypeSet,
+    DbId, FieldNo, FieldType, FixedMap, MeasurementId, PartitionId, PolicyId, TimeRange, TypeSet,
 };
 use std::collections::BTreeMap;
-
-pub use crate::model::map::{FixedMap, FixedState};
 
 /// A database.
 #[derive(Clone, Debug)]
@@ -75,7 +73,7 @@ pub struct State {
 }
 
 /// The ids that the next new things get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct NextIds {
     pub db: DbId,
     pub policy: PolicyId,
@@ -223,6 +221,53 @@ impl State {
         Some(range)
     }
 
+    /// Records that make this state anew from nothing (ids and orders kept).
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut out = Vec::new();
+        for (number, name) in self.field_names.iter().enumerate().skip(1) {
+            out.push(Record::NameField { field: FieldNo(number as u32), name: name.clone() });
+        }
+        for database in self.databases.values() {
+            self.database_records(database, &mut out);
+        }
+        out.push(Record::Reserve { next: self.next });
+        out
+    }
+
+    fn database_records(&self, database: &Database, out: &mut Vec<Record>) {
+        let db = database.id;
+        out.push(Record::CreateDatabase { id: db, name: database.name.clone() });
+        let mut measurements = self.measurements(db);
+        measurements.sort_unstable_by_key(|(_, id)| *id);
+        for (name, id) in &measurements {
+            out.push(Record::CreateMeasurement { id: *id, db, name: (*name).into() });
+        }
+        for policy in database.policies.iter().filter_map(|id| self.policies.get(id)) {
+            let default = database.default_policy == Some(policy.id);
+            let spec = policy.spec.clone();
+            out.push(Record::PutPolicy { db, policy: policy.id, spec, default });
+            for partition in policy.partitions.values().filter_map(|id| self.partitions.get(id)) {
+                let (id, range) = (partition.id, partition.range);
+                out.push(Record::CreatePartition { id, policy: policy.id, range });
+            }
+            for (_, measurement) in &measurements {
+                for known in self.fields(policy.id, *measurement) {
+                    let (policy, measurement, field) = (policy.id, *measurement, known.field);
+                    out.extend(known.types.iter().map(|kind| Record::AddFieldType {
+                        policy,
+                        measurement,
+                        field,
+                        kind,
+                    }));
+                }
+            }
+        }
+        if database.default_policy.is_none() && !database.default_name.is_empty() {
+            let name = database.default_name.clone();
+            out.push(Record::NameLostDefault { db, name });
+        }
+    }
+
     /// Applies the next record. Records that name something unknown change nothing.
     pub fn apply(&mut self, record: &Record) {
         self.version += 1;
@@ -243,6 +288,12 @@ impl State {
                 self.create_partition(*id, *policy, *range)
             }
             Record::DropPartition { id } => self.drop_partition(*id),
+            Record::NameLostDefault { db, name } => {
+                if let Some(database) = self.databases.get_mut(db) {
+                    database.default_name.clone_from(name);
+                }
+            }
+            Record::Reserve { next } => self.next = *next,
         }
     }
 
@@ -395,6 +446,26 @@ mod tests {
         let bounds = weekly().partition_bounds(PolicyId(1), 0).unwrap();
         assert_eq!(bounds.first, -3 * 86_400_000_000_000);
         assert_eq!(bounds.last, 4 * 86_400_000_000_000 - 1);
+    }
+
+    #[test]
+    fn a_state_made_from_its_own_records_is_the_same() {
+        let mut state = weekly();
+        let name: Box<[u8]> = b"cpu".as_slice().into();
+        state.apply(&Record::CreateMeasurement { id: MeasurementId(4), db: DbId(1), name });
+        state.apply(&Record::NameField { field: FieldNo(1), name: b"v".as_slice().into() });
+        let (policy, measurement, field) = (PolicyId(1), MeasurementId(4), FieldNo(1));
+        for kind in [FieldType::Integer, FieldType::Float] {
+            state.apply(&Record::AddFieldType { policy, measurement, field, kind });
+        }
+        let range = TimeRange::new(0, 999);
+        state.apply(&Record::CreatePartition { id: PartitionId(9), policy, range });
+        state.apply(&Record::DropPolicy { policy: PolicyId(77) });
+        let mut copy = State::default();
+        state.to_records().iter().for_each(|record| copy.apply(record));
+        assert_eq!(copy.to_records(), state.to_records());
+        assert_eq!(copy.next_ids(), state.next_ids());
+        assert_eq!(copy.next_ids().partition, PartitionId(10));
     }
 
     #[test]

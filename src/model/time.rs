@@ -8,7 +8,7 @@ pub const TIME_MAX: i64 = i64::MAX - 1;
 pub const DAY_NS: i64 = 86_400_000_000_000;
 
 /// A range of time, both ends inclusive (ns). Empty when `first > last`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct TimeRange {
     pub first: i64,
     pub last: i64,

@@ -2,7 +2,19 @@
 //! values move as columns (`Values`).
 
 /// The type of a stored field. The numbers are part of the on-disk format.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
 #[repr(u8)]
 pub enum FieldType {
     Float = 0,
