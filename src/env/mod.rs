@@ -9,6 +9,7 @@
     reason = "every environment is used on one core; no future must be Send"
 )]
 
+pub mod notify;
 pub mod real;
 pub mod sim;
 
