@@ -1,0 +1,143 @@
+//! The one table of options. Each line is a key; from it come the TOML key (`section.key`), the flag
+//! (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample file
+//! and the typed field of `Config`.
+
+use super::kinds::{Addresses, Bytes, Cores, Kind, Sync};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is known of an option beside its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// `section.key`, or a bare key at top level.
+    pub key: &'static str,
+    pub default: &'static str,
+    pub doc: &'static str,
+    /// Whether TOML writes the value without quotes.
+    pub bare: bool,
+}
+
+impl Spec {
+    /// The flag, without its dashes.
+    pub fn flag(&self) -> String {
+        self.key.replace('.', "-")
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("RINGTAIL_{}", self.key.replace(['.', '-'], "_").to_ascii_uppercase())
+    }
+}
+
+macro_rules! options {
+    ($($key:literal $field:ident: $kind:ty = $default:literal, $doc:literal;)*) => {
+        /// Every option's value.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $(#[doc = $doc] pub $field: $kind,)*
+        }
+
+        /// The table, in the order of the sample file.
+        pub const TABLE: &[Spec] = &[
+            $(Spec { key: $key, default: $default, doc: $doc, bare: <$kind as Kind>::BARE },)*
+        ];
+
+        impl Config {
+            /// Reads every option's text by key.
+            pub(super) fn read(
+                mut text_of: impl FnMut(&'static str) -> String,
+            ) -> Result<Config, (&'static str, String)> {
+                Ok(Config {
+                    $($field: <$kind as Kind>::read(&text_of($key)).map_err(|e| ($key, e))?,)*
+                })
+            }
+
+            /// An option's value as text, by key.
+            pub fn text(&self, key: &str) -> Option<String> {
+                match key {
+                    $($key => Some(self.$field.write()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+options! {
+    "data-dir" data_dir: PathBuf = "./ringtail-data",
+        "Folder of the stored data; created when missing.";
+    "cores" cores: Cores = "all",
+        "Executors, one a core: all, a number, or a CPU list like 0,2-3. More than there are CPUs run unpinned.";
+    "shards" shards: usize = "0",
+        "Shards of a new store; 0 = one per core. A store keeps the number it was made with.";
+    "http.bind" http_bind: Addresses = "127.0.0.1:8086,127.0.0.1:8080",
+        "Addresses of the HTTP listeners, a comma list, or none.";
+    "https.bind" https_bind: Addresses = "none",
+        "Addresses of the HTTPS listeners, a comma list, or none.";
+    "telnet.bind" telnet_bind: Addresses = "127.0.0.1:4242",
+        "Addresses of the KairosDB telnet listeners, a comma list, or none.";
+    "graphite.bind" graphite_bind: Addresses = "none",
+        "Addresses of the Graphite plaintext listeners, a comma list, or none.";
+    "pickle.bind" pickle_bind: Addresses = "none",
+        "Addresses of the Graphite pickle listeners, a comma list, or none.";
+    "http.max-body-size" http_max_body_size: Bytes = "25000000",
+        "Largest request body; a larger one is answered 413. 0 = no limit.";
+    "http.max-line-size" http_max_line_size: Bytes = "1m",
+        "Longest line of a line protocol body; a longer one is refused, its neighbours are not.";
+    "http.idle-timeout" http_idle_timeout: Duration = "2m",
+        "An HTTP connection that sends nothing for so long is closed.";
+    "http.max-connections" http_max_connections: usize = "16384",
+        "Open HTTP connections per core; further ones wait to be accepted.";
+    "telnet.database" telnet_database: String = "kairosdb",
+        "Database of telnet data; made by the first write.";
+    "telnet.max-line-size" telnet_max_line_size: Bytes = "1k",
+        "Longest telnet line, line end not counted; a longer one is dropped and counted.";
+    "telnet.idle-timeout" telnet_idle_timeout: Duration = "10m",
+        "A telnet connection that sends nothing for so long is closed.";
+    "telnet.max-connections" telnet_max_connections: usize = "16384",
+        "Open telnet connections per core; further ones wait to be accepted.";
+    "log.sync" log_sync: Sync = "always",
+        "When a commit becomes durable: always (before it is acknowledged), interval, never.";
+    "log.sync-interval" log_sync_interval: Duration = "100ms",
+        "Longest time between syncs with log.sync = interval.";
+    "log.file-size" log_file_size: Bytes = "64m",
+        "Size of a log file; files are written full once and then used again and again.";
+    "log.max-size" log_max_size: Bytes = "512m",
+        "Log bytes of a shard that make it flush its head.";
+    "head.max-size" head_max_size: Bytes = "0",
+        "Bytes of unflushed rows of a shard that make it flush; 0 = by memory (16 to 256 MiB).";
+    "head.max-age" head_max_age: Duration = "10m",
+        "Age of the oldest unflushed row that makes a shard flush.";
+    "cache.size" cache_size: Bytes = "0",
+        "Block cache of all shards together; 0 = an eighth of the memory.";
+    "series-cache.entries" series_cache_entries: usize = "1048576",
+        "Series a core remembers by the bytes of their keys (32 bytes each).";
+    "compact.idle" compact_idle: Duration = "5m",
+        "A day of a partition that got no rows for so long is packed for good.";
+    "mesh.in-flight" mesh_in_flight: Bytes = "64m",
+        "Bytes of writes a core may have on their way to the others, together.";
+    "write.timeout" write_timeout: Duration = "10s",
+        "A write that finds no room for so long is answered 503.";
+    "query.memory" query_memory: Bytes = "256m",
+        "Memory of one query on all shards together; beyond it the query ends with an error.";
+    "query.timeout" query_timeout: Duration = "0s",
+        "A query that takes longer ends with an error; 0 = no limit.";
+    "accept-log-loss" accept_log_loss: bool = "false",
+        "Start although acknowledged log records are damaged, and drop what follows them.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_unique_flag_and_a_sentence() {
+        let mut flags: Vec<String> = TABLE.iter().map(Spec::flag).collect();
+        flags.sort_unstable();
+        flags.dedup();
+        assert_eq!(flags.len(), TABLE.len());
+        assert!(TABLE.iter().all(|spec| spec.doc.ends_with('.')));
+        let http = TABLE.iter().find(|spec| spec.key == "http.max-body-size").unwrap();
+        assert_eq!(http.variable(), "RINGTAIL_HTTP_MAX_BODY_SIZE");
+    }
+}
