@@ -9,6 +9,8 @@
     reason = "every environment is used on one core; no future must be Send"
 )]
 
+#[cfg(test)]
+mod conformance;
 pub mod notify;
 pub mod real;
 pub mod sim;
