@@ -1,5 +1,6 @@
 //! Which shard owns which series, the closed list of cross-core messages, and the mesh.
 
 pub mod hub;
+pub mod mesh;
 
 pub use hub::{CoreId, Hub};
