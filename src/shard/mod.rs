@@ -3,3 +3,7 @@
 //! A shard owns every series whose canonical key hashes to it, alone, and needs no lock.
 
 pub mod block;
+pub mod head;
+
+#[cfg(test)]
+pub mod testing;
