@@ -87,6 +87,29 @@ impl Bitmap {
         }
     }
 
+    /// Appends `count` bits from bytes (lowest bit first); missing bytes are zero.
+    pub fn extend_bytes(&mut self, bytes: &[u8], count: usize) {
+        let end = self.len + count;
+        self.words.resize(end.div_ceil(64), 0);
+        let shift = self.len % 64;
+        let mut words = self.words.iter_mut().skip(self.len / 64).peekable();
+        let mut left = count;
+        for part in bytes.chunks(8) {
+            let mut word = part.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            if left < 64 {
+                word &= (1 << left) - 1;
+            }
+            if let Some(low) = words.next() {
+                *low |= word << shift;
+            }
+            if let (Some(high), true) = (words.peek_mut(), shift > 0) {
+                **high |= word >> (64 - shift);
+            }
+            left -= left.min(64);
+        }
+        self.len = end;
+    }
+
     /// Number of set bits.
     pub fn count_ones(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
@@ -118,6 +141,20 @@ mod tests {
         assert!((0..model.len()).all(|row| map.get(row) == model[row]));
         assert_eq!(map.count_ones(), model.iter().filter(|bit| **bit).count());
         assert_eq!(Bitmap::from_words(map.words().to_vec(), map.len()), map);
+    }
+
+    #[test]
+    fn bytes_append_at_any_bit() {
+        let bytes: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(73)).collect();
+        for start in [0, 1, 63, 64, 65] {
+            for count in [0, 1, 8, 63, 64, 65, 127, 128, 129, 320] {
+                let mut map = Bitmap::filled(start, true);
+                map.extend_bytes(&bytes, count);
+                let mut model = Bitmap::filled(start, true);
+                (0..count).for_each(|row| model.push(bytes[row / 8] >> (row % 8) & 1 != 0));
+                assert_eq!(map, model, "{start} {count}");
+            }
+        }
     }
 
     #[test]
