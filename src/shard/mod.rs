@@ -4,6 +4,7 @@
 
 pub mod block;
 pub mod head;
+pub mod index;
 
 #[cfg(test)]
 pub mod testing;
