@@ -13,6 +13,7 @@
 mod conformance;
 pub mod notify;
 pub mod real;
+mod rng;
 pub mod sim;
 
 use std::future::Future;

@@ -29,7 +29,6 @@ mod disk;
 mod faults;
 mod image;
 mod op;
-mod rng;
 mod storage;
 mod task;
 #[cfg(test)]

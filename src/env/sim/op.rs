@@ -11,9 +11,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::Buffer;
 use super::faults::Kind;
-use super::rng::{Rng, mix};
 use super::storage::{FileId, Storage};
 use crate::env::Open;
+use crate::env::rng::{Rng, mix};
 
 #[derive(Clone)]
 pub(super) enum Op {

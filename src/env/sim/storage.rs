@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::image::{CutMode, Image};
-use super::rng::Rng;
+use crate::env::rng::Rng;
 use crate::env::{BLOCK_BYTES, Open};
 
 /// The unit that a disk writes whole.

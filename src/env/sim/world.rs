@@ -18,9 +18,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::faults::Faults;
 use super::image::{CutMode, Image};
 use super::op::{Op, Reply};
-use super::rng::{Rng, mix};
 use super::storage::{Storage, errno};
 use super::{Queue, Stopped};
+use crate::env::rng::{Rng, mix};
 
 pub(super) type TaskId = u64;
 

@@ -1,7 +1,7 @@
-//! The simulator's own random numbers: the splitmix64 generator (Steele, Lea, Flood 2014).
+//! Random numbers of both worlds: the splitmix64 generator (Steele, Lea, Flood 2014).
 //!
 //! In: a seed. Out: numbers that are the same on every machine and for every build, which is what
-//! makes a failing run repeatable from its seed. Not for secrets.
+//! makes a failing simulation repeatable from its seed. Not for secrets.
 
 /// A generator with 64 bits of state; its period is 2^64.
 #[derive(Clone, Debug)]

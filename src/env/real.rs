@@ -1,1 +1,0 @@
-//! The real world: files, clock and tasks of the runtime.
