@@ -5,6 +5,8 @@
 pub mod block;
 pub mod head;
 pub mod index;
+pub mod merge;
+pub mod tombstone;
 
 #[cfg(test)]
 pub mod testing;
