@@ -8,5 +8,6 @@ pub mod index;
 pub mod merge;
 pub mod tombstone;
 
+pub mod scan;
 #[cfg(test)]
 pub mod testing;

@@ -1,0 +1,104 @@
+//! What a shard answers: rows, or states of groups that merge with those of other shards.
+//!
+//! A state's merge does not depend on the order of shards: float sums travel as double-double pairs and
+//! are rounded once, ties have a rule.
+
+use crate::model::{Column, Value};
+use std::sync::Arc;
+
+/// One message of an answer. Parts of a scan come in the request's order of groups.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Part {
+    Rows(Rows),
+    Groups(Vec<Group>),
+}
+
+/// Rows of one group in time order; equal times in the order of the series' canonical keys.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rows {
+    /// Values of `Request::group_by`.
+    pub group: Arc<[Box<[u8]>]>,
+    /// Canonical keys of the series that occur here; they order rows of equal time and carry tags.
+    pub series: Vec<Arc<[u8]>>,
+    /// For each row its place in `series`.
+    pub series_of: Vec<u32>,
+    /// Nanoseconds since the epoch.
+    pub times: Vec<i64>,
+    /// One column per `Request::fields`, in that order (ids are the first column behind the field;
+    /// values are of the field's type).
+    pub fields: Vec<Column>,
+}
+
+/// States of one group: bucket `first_bucket + i` is entry `i` of every state.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Group {
+    /// Values of `Request::group_by`.
+    pub values: Arc<[Box<[u8]>]>,
+    pub first_bucket: i64,
+    /// One per aggregate of the request, all of the same length.
+    pub states: Vec<States>,
+    /// The smallest and largest time of a row that took part (ns).
+    pub first_time: i64,
+    pub last_time: i64,
+}
+
+/// One aggregate's state for each bucket.
+#[derive(Clone, PartialEq, Debug)]
+pub enum States {
+    Count(Vec<u64>),
+    /// Wrapping sums.
+    SumInteger {
+        sum: Vec<i64>,
+        count: Vec<u64>,
+    },
+    SumUnsigned {
+        sum: Vec<u64>,
+        count: Vec<u64>,
+    },
+    /// The sum is `high + low`, exact to about 106 bits.
+    SumFloat {
+        high: Vec<f64>,
+        low: Vec<f64>,
+        count: Vec<u64>,
+    },
+    /// Min, max, first, last.
+    Picked(Vec<Option<Picked>>),
+    /// Smallest and largest.
+    Spread(Vec<Option<(Value, Value)>>),
+    /// n, mean, sum of squared distances from the mean.
+    Moments {
+        count: Vec<u64>,
+        mean: Vec<f64>,
+        squares: Vec<f64>,
+    },
+    Samples(Vec<Samples>),
+}
+
+/// A selected point.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Picked {
+    pub time: i64,
+    pub value: Value,
+    /// One per `Aggregate::aux`.
+    pub aux: Vec<Option<Value>>,
+}
+
+/// Values with their times, in time order.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Samples {
+    pub times: Vec<i64>,
+    pub values: Vec<Value>,
+    /// `Aggregate::aux` of each value, back to back.
+    pub aux: Vec<Option<Value>>,
+}
+
+/// What a scan did: for EXPLAIN ANALYZE, statistics and slow-query logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    pub series: u64,
+    pub rows: u64,
+    pub blocks: u64,
+    pub bytes: u64,
+    /// Time spent on the shard's core (ns).
+    pub busy_ns: u64,
+}
