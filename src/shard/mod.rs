@@ -5,6 +5,7 @@
 pub mod block;
 pub mod head;
 pub mod index;
+pub mod log;
 pub mod merge;
 pub mod tombstone;
 
