@@ -4,3 +4,7 @@ pub mod hub;
 pub mod mesh;
 
 pub use hub::{CoreId, Hub};
+
+pub mod cache;
+
+pub use cache::{KeyForm, SeriesCache, SeriesHandle};
