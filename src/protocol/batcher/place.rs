@@ -5,7 +5,8 @@
 //! partition and never goes back: a row that fits into the current Batch stays there (null where it
 //! has no value), any other moves its owner to a Batch opened later that holds all its columns.
 //! After four moves the owner gets a Batch of its own that grows columns in place. A Batch that is
-//! nearly all nulls is left, so memory stays within a constant factor of the values sent.
+//! nearly all nulls is left, so memory stays within a constant factor (about 65 entries a value at
+//! worst: 64 rows of one field each in a Batch of 64 columns) of the values sent.
 
 use super::{Batcher, Cell, Datum, LayoutId, Owner};
 use crate::model::{

@@ -61,6 +61,9 @@ pub fn double(text: &[u8]) -> Option<f64> {
         [b'+' | b'-', body @ ..] => body,
         body => body,
     };
+    if body.first() == Some(&b'-') {
+        return None;
+    }
     let value = number::float(body).filter(|value| value.is_finite())?;
     Some(if text.first() == Some(&b'-') { -value } else { value })
 }
