@@ -92,10 +92,11 @@ pub trait Disk: Clone + 'static {
     /// Removes a file.
     async fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Names (not paths) in a folder, sorted.
+    /// Names (not paths) of the files and folders in a folder, sorted.
     async fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// Creates a folder and the missing ones above it; it may exist.
+    /// Creates a folder and the missing ones above it; it may exist. Each one made is durable after
+    /// `sync_dir` of the folder above it.
     async fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Makes created, renamed and removed names of a folder durable.
@@ -140,6 +141,6 @@ pub trait File: 'static {
     /// Cuts or extends the file.
     async fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Reserves disk blocks for the first `size` bytes.
+    /// Reserves disk blocks for the first `size` bytes; the file's size stays.
     async fn preallocate(&self, size: u64) -> io::Result<()>;
 }

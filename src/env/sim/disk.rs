@@ -100,7 +100,7 @@ fn absolute(path: &Path) -> io::Result<()> {
 }
 
 fn aligned(number: u64) -> bool {
-    number % BLOCK_BYTES as u64 == 0
+    number.is_multiple_of(BLOCK_BYTES as u64)
 }
 
 impl Disk for SimDisk {

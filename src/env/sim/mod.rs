@@ -150,6 +150,40 @@ where
     sim.run(body(sim.env(0)))
 }
 
+/// Cuts the power before every changing disk call of a life, n = 1, 2, … until a life runs through,
+/// and gives each disk that may be left to `check`: nothing unsynced kept, all kept, and four times a
+/// random part. Returns the number of places that were cut. `life` must be the same for the same
+/// environment; `check` starts what it wants from the image, whose name is for messages.
+///
+/// # Errors
+/// When a life waits for ever or reaches the step limit.
+pub fn cut_everywhere<T, F>(
+    seed: u64,
+    start: &Image,
+    life: impl Fn(SimEnv) -> F,
+    mut check: impl FnMut(&str, Image),
+) -> Result<u64, Stopped>
+where
+    F: Future<Output = T>,
+{
+    let random = [CutMode::Random; 4];
+    for n in 1.. {
+        let sim = Sim::restart(seed.wrapping_add(n), start.clone());
+        sim.disk().cut_after(n);
+        let end = sim.run(life(sim.env(0)));
+        for mode in [CutMode::DropAll, CutMode::KeepAll].into_iter().chain(random) {
+            let name = format!("seed {seed} cut {n} {mode:?}");
+            check(&name, sim.disk().power_cut(mode));
+        }
+        match end {
+            Ok(_) => return Ok(n - 1),
+            Err(Stopped::PowerCut) => {}
+            Err(stopped) => return Err(stopped),
+        }
+    }
+    Ok(u64::MAX)
+}
+
 /// One core of a simulated machine.
 #[derive(Clone)]
 pub struct SimEnv {

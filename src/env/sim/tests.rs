@@ -335,6 +335,24 @@ fn a_cut_at_every_step_leaves_old_or_new() {
 }
 
 #[test]
+fn every_place_of_a_life_is_cut() {
+    let mut start = Image::new();
+    start.write(&at("f"), &[1; BLOCK_BYTES]);
+    let mut values = BTreeSet::new();
+    let mut images = 0;
+    let life = |env| async move { replace(env).await.unwrap() };
+    let places = cut_everywhere(3, &start, life, |name, image| {
+        values.insert(image.read(&at("f")).expect(name)[0]);
+        images += 1;
+    });
+    assert_eq!(places, Ok(5));
+    assert_eq!((images, values), (6 * 6, [1, 2].into()));
+
+    let stuck = cut_everywhere(3, &start, |_| std::future::pending::<()>(), |_, _| {});
+    assert_eq!(stuck, Err(Stopped::Deadlock));
+}
+
+#[test]
 fn a_rename_without_sync_is_found() {
     let broken = (0..50).any(|seed| {
         let sim = Sim::new(seed);
