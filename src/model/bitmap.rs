@@ -120,6 +120,36 @@ impl Bitmap {
         self.words.clear();
         self.len = 0;
     }
+
+    /// Appends the bits of `rows` of another bitmap, a word at a time; rows behind its end are false.
+    pub fn extend_rows(&mut self, from: &Bitmap, rows: std::ops::Range<usize>) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let count = (rows.end - row).min(64);
+            let low = from.words.get(row / 64).copied().unwrap_or(0);
+            let high = from.words.get(row / 64 + 1).copied().unwrap_or(0);
+            // Two shifts, because one by 64 would not be zero.
+            let word = low >> (row % 64) | (high << 1) << (63 - row % 64);
+            self.push_bits(word, count);
+            row += count;
+        }
+    }
+
+    /// Appends the lowest `count` (1 to 64) bits of a word.
+    fn push_bits(&mut self, word: u64, count: usize) {
+        let word = word & (u64::MAX >> (64 - count));
+        let used = self.len % 64;
+        match self.words.last_mut() {
+            Some(last) if used != 0 => {
+                *last |= word << used;
+                if used + count > 64 {
+                    self.words.push(word >> (64 - used));
+                }
+            }
+            _ => self.words.push(word),
+        }
+        self.len += count;
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +193,21 @@ mod tests {
         map.set(3, true);
         assert!(!map.get(3) && !map.get(1000));
         assert_eq!(Bitmap::from_words(vec![u64::MAX], 3), map);
+    }
+
+    #[test]
+    fn ranges_of_rows_are_copied_from_any_place_to_any_place() {
+        let mut from = Bitmap::default();
+        (0..300usize).for_each(|row| from.push(row * row % 7 < 3));
+        for held in [0, 1, 63, 64, 65] {
+            for (start, end) in [(0, 0), (0, 1), (0, 64), (1, 65), (63, 300), (64, 128), (7, 299)] {
+                let mut map = Bitmap::filled(held, true);
+                map.extend_rows(&from, start..end);
+                assert_eq!(map.len(), held + end - start);
+                assert!((0..held).all(|row| map.get(row)));
+                assert!((start..end).all(|row| map.get(held + row - start) == from.get(row)));
+                assert_eq!(Bitmap::from_words(map.words().to_vec(), map.len()), map);
+            }
+        }
     }
 }

@@ -155,7 +155,7 @@ impl Column {
             let len = self.values.len();
             let bits = self.validity.get_or_insert_with(|| Bitmap::filled(len, true));
             match &from.validity {
-                Some(more) => rows.clone().for_each(|row| bits.push(more.get(row))),
+                Some(more) => bits.extend_rows(more, rows.clone()),
                 None => bits.extend_fill(count, true),
             }
         }
