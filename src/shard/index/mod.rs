@@ -2,7 +2,7 @@
 //!
 //! In: canonical keys, retirements, drops; delta files at start. Out: dense series ids, sets of ids
 //! for tag predicates, names for SHOW, and delta files (`delta`) that hold what was defined or
-//! retired since the last one. The whole index is in memory, about 130 bytes a series with ten
+//! retired since the last one. The whole index is in memory, about 150 bytes a series with ten
 //! tags: a *cell* is an interned (measurement, tag key, tag value), a series' key is a list of cell
 //! numbers, and each cell has the posting of its live series. Nothing here does I/O; what may be
 //! long has a task with a `step`. Nothing ever moves or grows at once by more than a 64th (`arena`,

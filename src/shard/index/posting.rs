@@ -61,9 +61,8 @@ impl Pool {
         match *posting {
             Posting { a, b: LARGE } => {
                 let Some(bitmap) = self.large.get_mut(a) else { return false };
-                if bitmap.try_push(id).is_err() {
-                    bitmap.insert(id);
-                }
+                // Not `push`: it looks for the largest id first, a scan of the whole container.
+                bitmap.insert(id);
                 true
             }
             Posting { a, b: SMALL } => {
