@@ -218,7 +218,10 @@ impl Parser<'_> {
             self.at += 1;
             return self.nested(|parser| parser.parse_call("distinct".to_string()));
         }
-        self.parse_ident().map(Expr::Distinct)
+        match self.lexer.peek(self.at) {
+            Some(' ' | '\t' | '\n') => self.parse_ident().map(Expr::Distinct),
+            _ => self.unexpected(&["(", "identifier"]),
+        }
     }
 
     /// The arguments of a call, from behind its opening parenthesis.

@@ -213,7 +213,10 @@ impl<'a> Parser<'a> {
             match self.lexer.peek(self.at) {
                 Some('/' | ':') => break,
                 Some('.') => segments.push(String::new()),
-                _ => segments.push(self.parse_ident()?),
+                next => {
+                    self.at += usize::from(next.is_none());
+                    segments.push(self.parse_ident()?);
+                }
             }
         }
         if segments.len() > 3 {
@@ -236,6 +239,12 @@ impl<'a> Parser<'a> {
                 lexeme
             }
             Some('$') if self.peek() == Token::Regex => self.next(),
+            None => {
+                // Looking for the slash uses up the end, which moves the place of the error.
+                self.ahead = None;
+                self.at = start + 1;
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         if lexeme.token == Token::BadRegex {
