@@ -40,7 +40,7 @@ fn explain(source: &str, text: &str) -> String {
     if reason.contains("unopened group") {
         return bad("unexpected )", source);
     }
-    if reason.contains("nest limit") {
+    if reason.contains("maximum number of nested") {
         return "regular expression is too large".to_string();
     }
     bad("invalid or unsupported syntax", source)
