@@ -104,7 +104,7 @@ impl Big {
             if row == NO_ROW {
                 break;
             }
-            row = walk_one(snapshot, list.hit.table, row, &mut list.rows);
+            row = walk_one(snapshot, &list.hit, row, select.range, &mut list.rows);
         }
         self.stage = Stage::Walk { list: number, tail: Some(row) };
         if row == NO_ROW {

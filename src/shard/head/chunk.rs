@@ -5,7 +5,7 @@
 //! chunk fills. A column without a value so far is not allocated; one that is shorter than the chunk
 //! has nulls behind its end.
 
-use crate::model::{Bitmap, Column, ColumnId, Values};
+use crate::model::{Bitmap, Column, ColumnId, TimeRange, Values};
 use std::ops::Range;
 
 /// Rows of the largest chunks; the row id's low bits count rows within a chunk.
@@ -68,6 +68,8 @@ pub struct Chunk {
     /// Rows that a delete took away.
     dead: Option<Bitmap>,
     capacity: usize,
+    /// The times of the rows, both ends inclusive.
+    range: TimeRange,
 }
 
 impl Chunk {
@@ -79,7 +81,22 @@ impl Chunk {
             columns: Vec::new(),
             dead: None,
             capacity,
+            range: TimeRange::new(i64::MAX, i64::MIN),
         }
+    }
+
+    /// Appends times.
+    pub fn push_times(&mut self, times: &[i64]) {
+        for time in times {
+            self.range.first = self.range.first.min(*time);
+            self.range.last = self.range.last.max(*time);
+        }
+        self.times.extend_from_slice(times);
+    }
+
+    /// The times of the rows, both ends inclusive.
+    pub fn range(&self) -> TimeRange {
+        self.range
     }
 
     /// Rows that still fit.

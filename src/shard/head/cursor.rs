@@ -66,10 +66,10 @@ pub struct Hit {
 struct Order {
     rows: Vec<u32>,
     /// By slot: the place of its next row, so after sorting the end of its rows.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
-const UNWANTED: usize = usize::MAX;
+const UNWANTED: u32 = u32::MAX;
 
 #[derive(Debug)]
 enum Phase {
@@ -141,7 +141,7 @@ impl HeadCursor {
     ) -> Option<Block> {
         match self.phase {
             Phase::Resolve => self.resolve(snapshot, select),
-            Phase::Order { table, chunk } => self.order(snapshot, table, chunk),
+            Phase::Order { table, chunk } => self.order(snapshot, select.range, table, chunk),
             Phase::Emit => return Some(self.emit(snapshot, select, rows_max.max(1))),
             Phase::Done => return None,
         }
@@ -201,7 +201,7 @@ impl HeadCursor {
             };
             hit.start = *start;
             if let Some(end) = order.ends.get_mut(hit.slot as usize) {
-                *end = *start;
+                *end = *start as u32;
             }
             *start += hit.rows as usize;
         }
@@ -209,16 +209,18 @@ impl HeadCursor {
     }
 
     /// Sorts some chunks of a table by slot.
-    fn order(&mut self, snapshot: &Snapshot<'_>, number: usize, chunk: usize) {
+    fn order(&mut self, snapshot: &Snapshot<'_>, range: TimeRange, number: usize, chunk: usize) {
         let Some((table, end)) = snapshot.table(number as u32) else {
             self.phase = Phase::Emit;
             return;
         };
         let mut next = usize::MAX;
         if let Some(order) = self.orders.get_mut(number).and_then(Option::as_mut) {
-            next = chunk + STEP_CHUNKS;
-            for chunk in chunk..next {
-                order.take_chunk(table, chunk, end);
+            next = chunk;
+            let mut taken = 0;
+            while taken < STEP_CHUNKS && next < table.chunks().len() {
+                taken += usize::from(order.take_chunk(table, next, end, range));
+                next += 1;
             }
         }
         self.phase = if next < table.chunks().len() {
@@ -240,7 +242,8 @@ impl HeadCursor {
         let mut rows = 0;
         for entry in self.entries.get(first..).unwrap_or(&[]) {
             let hits = self.hits.get(entry.hits.clone()).unwrap_or(&[]);
-            rows += hits.iter().map(|hit| hit.rows as usize).sum::<usize>();
+            let listed = |hit: &Hit| self.ordered(hit).map_or(hit.rows as usize, <[u32]>::len);
+            rows += hits.iter().map(listed).sum::<usize>();
             if rows > rows_max {
                 break;
             }
@@ -277,7 +280,7 @@ impl HeadCursor {
     fn ordered(&self, hit: &Hit) -> Option<&[u32]> {
         let order = self.orders.get(hit.table as usize)?.as_ref()?;
         let end = order.ends.get(hit.slot as usize)?;
-        order.rows.get(hit.start..*end)
+        order.rows.get(hit.start..*end as usize)
     }
 
     /// A Block of some entries.
@@ -293,7 +296,7 @@ impl HeadCursor {
         };
         let hits = self.hits.get(first.hits.start..last.hits.end).unwrap_or(&[]);
         let linked = hits.iter().filter(|hit| self.ordered(hit).is_none());
-        let walked = walk(snapshot, linked);
+        let walked = walk(snapshot, linked, select.range);
         let mut walked = walked.iter();
         let mut builder = Builder::new(snapshot.part.tables());
         let mut refs = Vec::new();
@@ -321,23 +324,30 @@ impl HeadCursor {
 }
 
 impl Order {
-    /// Files the rows of one chunk that the snapshot holds.
+    /// Files the rows of one chunk that the snapshot holds and that lie in `range`; false when none
+    /// can.
     #[expect(
         clippy::indexing_slicing,
-        reason = "slots of rows are below the table's slot count, and places were counted from it"
+        reason = "places were counted from the slots' rows, which a snapshot's rows cannot exceed"
     )]
-    fn take_chunk(&mut self, table: &Table, number: usize, end: u32) {
-        let Some(chunk) = table.chunks().get(number) else { return };
+    fn take_chunk(&mut self, table: &Table, number: usize, end: u32, range: TimeRange) -> bool {
+        let Some(chunk) = table.chunks().get(number) else { return false };
+        if !chunk.range().overlaps(range) {
+            return false;
+        }
         let rows = (end.saturating_sub(row_id(number, 0)) as usize).min(chunk.times.len());
-        for (offset, slot) in chunk.slots.iter().take(rows).enumerate() {
+        let plain = !chunk.has_dead() && range.covers(chunk.range());
+        for (offset, (slot, time)) in chunk.slots.iter().zip(&chunk.times).take(rows).enumerate() {
             // Slots that came after the plan have no entry; all their rows are behind the snapshot.
             let Some(place) = self.ends.get_mut(*slot as usize) else { continue };
-            if *place == UNWANTED || (chunk.has_dead() && chunk.is_dead(offset)) {
+            let gone = !plain && (chunk.is_dead(offset) || !range.contains(*time));
+            if *place == UNWANTED || gone {
                 continue;
             }
-            self.rows[*place] = row_id(number, offset);
+            self.rows[*place as usize] = row_id(number, offset);
             *place += 1;
         }
+        true
     }
 }
 
@@ -418,18 +428,22 @@ fn take_members(
 }
 
 /// The rows of each hit in order of arrival, found by backlinks.
-fn walk<'h>(snapshot: &Snapshot<'_>, hits: impl Iterator<Item = &'h Hit>) -> Vec<Vec<u32>> {
+fn walk<'h>(
+    snapshot: &Snapshot<'_>,
+    hits: impl Iterator<Item = &'h Hit>,
+    range: TimeRange,
+) -> Vec<Vec<u32>> {
     let hits: Vec<&Hit> = hits.collect();
     let mut lists: Vec<Vec<u32>> = Vec::with_capacity(hits.len());
     for some in hits.chunks(CHAINS) {
         let start = lists.len();
         let mut tails: Vec<u32> =
             some.iter().map(|hit| snapshot.slot(hit).map_or(NO_ROW, |slot| slot.tail)).collect();
-        lists.extend(some.iter().map(|hit| Vec::with_capacity(hit.rows as usize)));
+        lists.extend(some.iter().map(|_| Vec::new()));
         let lists = lists.get_mut(start..).unwrap_or_default();
         while tails.iter().any(|tail| *tail != NO_ROW) {
             for ((hit, tail), list) in some.iter().zip(&mut tails).zip(lists.iter_mut()) {
-                *tail = walk_one(snapshot, hit.table, *tail, list);
+                *tail = walk_one(snapshot, hit, *tail, range, list);
             }
         }
         lists.iter_mut().for_each(|list| list.reverse());
@@ -437,12 +451,24 @@ fn walk<'h>(snapshot: &Snapshot<'_>, hits: impl Iterator<Item = &'h Hit>) -> Vec
     lists
 }
 
-/// Takes one row of a chain, if it is in the snapshot and alive; returns the row before it.
-pub fn walk_one(snapshot: &Snapshot<'_>, table: u32, row: u32, list: &mut Vec<u32>) -> u32 {
+/// Takes one row of a chain, if it is in the snapshot and alive; returns the row before it. A chain
+/// that is in order ends before the first row of `range`.
+pub fn walk_one(
+    snapshot: &Snapshot<'_>,
+    hit: &Hit,
+    row: u32,
+    range: TimeRange,
+    list: &mut Vec<u32>,
+) -> u32 {
     if row == NO_ROW {
         return NO_ROW;
     }
-    let Some((table, end)) = snapshot.table(table) else { return NO_ROW };
+    let Some((table, end)) = snapshot.table(hit.table) else { return NO_ROW };
+    let before =
+        || snapshot.slot(hit).is_some_and(|slot| slot.in_order && slot.time_min < range.first);
+    if before() && table.time(row) < range.first {
+        return NO_ROW;
+    }
     if row < end && !table.is_dead(row) {
         list.push(row);
     }

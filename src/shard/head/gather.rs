@@ -26,8 +26,8 @@ pub struct RowRef {
 
 #[derive(Clone, Copy, Debug)]
 enum Piece {
-    /// So many of `Builder::rows`, all of one table.
-    Plain { table: u32, len: usize },
+    /// So many of `Builder::rows`, all of one table, in so many of `Builder::lens`.
+    Plain { table: u32, len: usize, runs: usize },
     /// So many groups of `Builder::refs`.
     Mixed { groups: usize },
 }
@@ -38,6 +38,8 @@ pub struct Builder<'a> {
     block: Block,
     pieces: Vec<Piece>,
     rows: Vec<u32>,
+    /// Plain rows of each series.
+    lens: Vec<usize>,
     refs: Vec<RowRef>,
     /// Ends of the groups of equal time in `refs`.
     groups: Vec<usize>,
@@ -52,6 +54,7 @@ impl<'a> Builder<'a> {
             block: Block::default(),
             pieces: Vec::new(),
             rows: Vec::new(),
+            lens: Vec::new(),
             refs: Vec::new(),
             groups: Vec::new(),
             used: 0,
@@ -65,10 +68,14 @@ impl<'a> Builder<'a> {
         }
         self.used |= 1 << table;
         self.rows.extend_from_slice(rows);
+        self.lens.push(rows.len());
         self.block.push_run(key.0, key.1, rows.len());
         match self.pieces.last_mut() {
-            Some(Piece::Plain { table: last, len }) if *last == table => *len += rows.len(),
-            _ => self.pieces.push(Piece::Plain { table, len: rows.len() }),
+            Some(Piece::Plain { table: last, len, runs }) if *last == table => {
+                *len += rows.len();
+                *runs += 1;
+            }
+            _ => self.pieces.push(Piece::Plain { table, len: rows.len(), runs: 1 }),
         }
     }
 
@@ -127,12 +134,15 @@ impl<'a> Builder<'a> {
     }
 
     fn each_piece(&self, mut visit: impl FnMut(Part<'_>)) {
-        let (mut row, mut group) = (0, 0);
+        let (mut row, mut group, mut run) = (0, 0, 0);
         for piece in &self.pieces {
             match *piece {
-                Piece::Plain { table, len } => {
+                Piece::Plain { table, len, runs } => {
                     let rows = self.rows.get(row..row + len).unwrap_or(&[]);
+                    let lens = self.lens.get(run..run + runs).unwrap_or(&[]);
+                    let rows = PlainRows { rows, lens };
                     row += len;
+                    run += runs;
                     if let Some(table) = self.tables.get(table as usize) {
                         visit(Part::Plain(table, rows));
                     }
@@ -173,15 +183,15 @@ impl<'a> Builder<'a> {
         self.each_piece(|piece| match piece {
             Part::Plain(table, rows) => {
                 let Some(position) = table.position(id) else {
-                    values.resize(values.len() + rows.len(), T::default());
-                    bits.extend_fill(rows.len(), false);
+                    values.resize(values.len() + rows.rows.len(), T::default());
+                    bits.extend_fill(rows.rows.len(), false);
                     return;
                 };
                 gather(table, rows, &mut values, |table, chunk| {
                     let cells = table.chunks().get(chunk).and_then(|chunk| chunk.column(position));
                     cells.map_or(&[], |cells| T::of(&cells.values))
                 });
-                validity(table, position, rows, &mut bits);
+                validity(table, position, rows.rows, &mut bits);
             }
             Part::Mixed(groups) => {
                 for group in self.groups_in(groups) {
@@ -201,7 +211,7 @@ impl<'a> Builder<'a> {
         self.each_piece(|piece| match piece {
             Part::Plain(table, rows) => {
                 let position = table.position(id);
-                for row in rows {
+                for row in rows.rows {
                     let cell = position.and_then(|position| cell(table, position, *row));
                     push_string(&mut strings, &mut bits, cell);
                 }
@@ -230,8 +240,15 @@ impl<'a> Builder<'a> {
 
 /// A piece with its rows.
 enum Part<'b> {
-    Plain(&'b Table, &'b [u32]),
+    Plain(&'b Table, PlainRows<'b>),
     Mixed(Range<usize>),
+}
+
+/// Rows of several series, one after the other.
+#[derive(Clone, Copy)]
+struct PlainRows<'b> {
+    rows: &'b [u32],
+    lens: &'b [usize],
 }
 
 /// A value's place, if the row has one.
@@ -263,27 +280,55 @@ fn validity(table: &Table, position: usize, rows: &[u32], bits: &mut Bitmap) {
     rows.iter().for_each(|row| bits.push(cell(table, position, *row).is_some()));
 }
 
+/// Series whose rows are read side by side. Rows mostly arrive interleaved (each batch has one of every
+/// series), so neighbouring series share cache lines and pages.
+const LANES: usize = 16;
+
 /// Appends the entries of `rows` from the chunks' slices that `slice` finds. A list of the slices is
 /// made first when there are more rows than chunks: it fits in the first cache, the chunks do not.
 fn gather<'t, T: Copy + Default + 't>(
     table: &'t Table,
-    rows: &[u32],
+    rows: PlainRows<'_>,
     out: &mut Vec<T>,
     slice: impl Fn(&'t Table, usize) -> &'t [T],
 ) {
     let at = |slice: &[T], offset: usize| slice.get(offset).copied().unwrap_or_default();
-    if rows.len() < table.chunks().len() {
-        out.extend(rows.iter().map(|row| {
+    if rows.rows.len() < table.chunks().len() {
+        out.extend(rows.rows.iter().map(|row| {
             let (chunk, offset) = place(*row);
             at(slice(table, chunk), offset)
         }));
         return;
     }
     let slices: Vec<&[T]> = (0..table.chunks().len()).map(|chunk| slice(table, chunk)).collect();
-    out.extend(rows.iter().map(|row| {
-        let (chunk, offset) = place(*row);
-        at(slices.get(chunk).copied().unwrap_or(&[]), offset)
-    }));
+    let start = out.len();
+    out.resize(start + rows.rows.len(), T::default());
+    let mut out = out.get_mut(start..).unwrap_or_default();
+    let mut rest = rows.rows;
+    for lens in rows.lens.chunks(LANES) {
+        let len = lens.iter().sum::<usize>();
+        let (rows, rows_after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        let (tile, out_after) = out.split_at_mut(len.min(out.len()));
+        gather_tile(&slices, lens, rows, tile);
+        (rest, out) = (rows_after, out_after);
+    }
+}
+
+/// The entries of a few series: the first of each, the second of each, and so on.
+fn gather_tile<T: Copy + Default>(slices: &[&[T]], lens: &[usize], rows: &[u32], out: &mut [T]) {
+    let longest = lens.iter().copied().max().unwrap_or(0);
+    for turn in 0..longest {
+        let mut start = 0;
+        for len in lens {
+            if turn < *len
+                && let (Some(row), Some(out)) = (rows.get(start + turn), out.get_mut(start + turn))
+            {
+                let (chunk, offset) = place(*row);
+                *out = slices.get(chunk).and_then(|s| s.get(offset)).copied().unwrap_or_default();
+            }
+            start += len;
+        }
+    }
 }
 
 /// A type whose values have one size.

@@ -161,7 +161,7 @@ impl Table {
             chunk.slots.push(number);
             chunk.prevs.push(prev);
         }
-        chunk.times.extend_from_slice(times);
+        chunk.push_times(times);
         let mut values = 0;
         for (column, position) in append.batch.columns.iter().zip(append.positions) {
             let valid = chunk.append(*position, column, range.clone(), at);
