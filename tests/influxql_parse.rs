@@ -1,8 +1,10 @@
-//! The parser against recorded answers: error texts with line and character, and the public sample cases.
+//! The parser against recorded answers: error texts with line and character, and the public sample
+//! cases.
 //!
-//! In: files of `tests/corpus/influxql`, pairs of lines: a statement (`\n`, `\r` and `\\` escaped), then, indented,
-//! the text behind `error parsing query: `, or `ok`. Recorded from InfluxDB 1.6.7 by sending each statement;
-//! statements that must parse are followed by the broken `SELEC`, so that the place tells how far the parser came.
+//! In: files of `tests/corpus/influxql`, pairs of lines: a statement (`\n`, `\r` and `\\` escaped),
+//! then, indented, the text behind `error parsing query: `, or `ok`. Recorded from InfluxDB 1.6.7
+//! by sending each statement; statements that must parse are followed by the broken `SELEC`, so
+//! that the place tells how far the parser came.
 
 use std::fs;
 
@@ -193,7 +195,8 @@ fn statements_print_in_one_form() {
     }
 }
 
-/// Printing what was parsed and parsing it again changes nothing, for every good statement of the corpus.
+/// Printing what was parsed and parsing it again changes nothing, for every good statement of the
+/// corpus.
 #[test]
 fn printed_statements_parse_to_the_same() {
     let mut checked = 0;

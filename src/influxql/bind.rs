@@ -1,7 +1,7 @@
 //! Bind parameters: values that stand for `$name` in a query.
 //!
-//! In: names and values, read from JSON elsewhere. Out: the token each stands for, so that a parameter may
-//! be used wherever a token of its kind may.
+//! In: names and values, read from JSON elsewhere. Out: the token each stands for, so that a
+//! parameter may be used wherever a token of its kind may.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
-//! Why a query text is no query: the texts InfluxDB gives, with line and character where it gives them.
+//! Why a query text is no query: the texts InfluxDB gives, with line and character where it gives
+//! them.
 //!
-//! In: what the parser found and what it could have used. Out: an error whose `Display` is the text that
-//! follows `error parsing query: ` in an answer.
+//! In: what the parser found and what it could have used. Out: an error whose `Display` is the text
+//! that follows `error parsing query: ` in an answer.
 
 use std::fmt;
 

@@ -1,10 +1,11 @@
 //! Query text to tokens, one at a time, from any position.
 //!
-//! In: the text and the index of a character. Out: the token that starts there, its text, the index an error
-//! message blames and the index behind it. A regular expression is read only where the parser asks for
-//! one, because `/` is also division and the start of a comment. Positions are those of InfluxDB: a string,
-//! a broken quoted name and a regular expression are blamed on the character before them, and the end of
-//! the text counts one column more behind a word than behind punctuation.
+//! In: the text and the index of a character. Out: the token that starts there, its text, the index
+//! an error message blames and the index behind it. A regular expression is read only where the
+//! parser asks for one, because `/` is also division and the start of a comment. Positions are
+//! those of InfluxDB: a string, a broken quoted name and a regular expression are blamed on the
+//! character before them, and the end of the text counts one column more behind a word than behind
+//! punctuation.
 
 use super::error::Place;
 use super::token::{Keyword, Token};

@@ -20,8 +20,8 @@ pub use ast::Statement;
 pub use bind::{ParamValue, Params};
 pub use error::ParseError;
 
-/// Parses a whole query: statements between semicolons, empty ones left out. White space around the text is
-/// not part of it and not counted in places.
+/// Parses a whole query: statements between semicolons, empty ones left out. White space around the
+/// text is not part of it and not counted in places.
 ///
 /// # Errors
 /// The text that follows `error parsing query: ` in an answer. Nothing of the query is good then.

@@ -1,7 +1,7 @@
 //! Statements to normalised text: what warnings, SHOW QUERIES and continuous queries show.
 //!
-//! In: the syntax tree. Out: text with upper-case words that parses to the same tree again. Numbers keep their
-//! full precision (at least three decimals); passwords are never printed.
+//! In: the syntax tree. Out: text with upper-case words that parses to the same tree again. Numbers
+//! keep their full precision (at least three decimals); passwords are never printed.
 
 mod statement;
 

@@ -1,7 +1,8 @@
-//! Regular expressions: the dialect of the language (RE2 as Go has it) on the engine of the `regex` crate.
+//! Regular expressions: the dialect of the language (RE2 as Go has it) on the engine of the `regex`
+//! crate.
 //!
-//! In: the text between the slashes. Out: a compiled expression that matches the same texts, or the reason
-//! why there is none, in the words of the reference. Compiled size and nesting are limited.
+//! In: the text between the slashes. Out: a compiled expression that matches the same texts, or the
+//! reason why there is none, in the words of the reference. Compiled size and nesting are limited.
 
 use std::fmt::Write as _;
 
@@ -346,7 +347,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A bracketed class, from `[` to its `]`. Nested brackets and set operators are plain text here.
+    /// A bracketed class, from `[` to its `]`. Nested brackets and set operators are plain text
+    /// here.
     fn class(&mut self) -> Result<(), String> {
         let start = self.at;
         self.push_plain();

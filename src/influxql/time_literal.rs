@@ -1,7 +1,8 @@
 //! Instants written as strings, and time zones by name.
 //!
-//! In: the text of a string literal and the zone of the query. Out: ns since 1970-01-01 UTC. Text without an
-//! offset is wall-clock time of the zone. The zone database is the bundled one, not that of the host.
+//! In: the text of a string literal and the zone of the query. Out: ns since 1970-01-01 UTC. Text
+//! without an offset is wall-clock time of the zone. The zone database is the bundled one, not that
+//! of the host.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -38,7 +39,8 @@ pub fn looks_like_time(text: &str) -> bool {
         && parts.all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() })
 }
 
-/// Reads `2006-01-02`, `2006-01-02 15:04:05[.f]` or `2006-01-02T15:04:05[.f]` with `Z` or an offset.
+/// Reads `2006-01-02`, `2006-01-02 15:04:05[.f]` or `2006-01-02T15:04:05[.f]` with `Z` or an
+/// offset.
 ///
 /// # Errors
 /// `Invalid` for other forms, the others for instants that no point can have.
@@ -83,8 +85,8 @@ fn shown(ns: i128) -> String {
     jiff::Timestamp::from_nanosecond(ns).map(|at| at.to_string()).unwrap_or_default()
 }
 
-/// Nanoseconds of wall-clock time as an instant of the zone. A time that a shift skips is read with the
-/// offset before the shift, a time that comes twice as its first.
+/// Nanoseconds of wall-clock time as an instant of the zone. A time that a shift skips is read with
+/// the offset before the shift, a time that comes twice as its first.
 fn local(wall_ns: i128, zone: &TimeZone) -> i128 {
     let Ok(wall) = jiff::Timestamp::from_nanosecond(wall_ns) else { return wall_ns };
     let wall = TimeZone::UTC.to_datetime(wall);

@@ -1,8 +1,8 @@
 //! The time range of a condition, and what is left of the condition without it.
 //!
-//! In: the WHERE expression, the value of `now()` and the zone of the query. Out: the range that all comparisons
-//! with `time` leave together, and the other conditions. Time comparisons are intersected wherever they
-//! stand, also under OR, as InfluxDB does.
+//! In: the WHERE expression, the value of `now()` and the zone of the query. Out: the range that
+//! all comparisons with `time` leave together, and the other conditions. Time comparisons are
+//! intersected wherever they stand, also under OR, as InfluxDB does.
 
 use jiff::tz::TimeZone;
 
@@ -10,11 +10,12 @@ use super::ast::{Expr, Op};
 use super::time_literal;
 use crate::model::time::{TIME_MAX, TIME_MIN, TimeRange};
 
-/// Splits a condition into the part without `time` and the range of time. A bound that was not given is
-/// that of `TimeRange::ALL`.
+/// Splits a condition into the part without `time` and the range of time. A bound that was not
+/// given is that of `TimeRange::ALL`.
 ///
 /// # Errors
-/// The text for the statement: a comparison with `time` that makes no sense, or a term that is no condition.
+/// The text for the statement: a comparison with `time` that makes no sense, or a term that is no
+/// condition.
 pub fn split_time(
     condition: Option<&Expr>,
     now: i64,

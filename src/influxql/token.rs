@@ -1,7 +1,8 @@
 //! Tokens of InfluxQL: literals, operators, punctuation and the reserved words.
 //!
-//! In: the spelling of a word. Out: the reserved word it is, if any, and the text by which error messages
-//! name a token. Reserved words are matched without regard to case and must be double-quoted to be names.
+//! In: the spelling of a word. Out: the reserved word it is, if any, and the text by which error
+//! messages name a token. Reserved words are matched without regard to case and must be
+//! double-quoted to be names.
 
 macro_rules! keywords {
     ($($name:ident = $text:literal),* $(,)?) => {

@@ -1,8 +1,8 @@
-//! What makes a query senseless before any data is looked at: argument counts, mixtures of aggregates and
-//! fields, GROUP BY and fill() rules.
+//! What makes a query senseless before any data is looked at: argument counts, mixtures of
+//! aggregates and fields, GROUP BY and fill() rules.
 //!
-//! In: a parsed query. Out: nothing, or the text that becomes the error of its statement. The checks run in the
-//! order of InfluxDB, because a query with two faults must name the same one.
+//! In: a parsed query. Out: nothing, or the text that becomes the error of its statement. The
+//! checks run in the order of InfluxDB, because a query with two faults must name the same one.
 
 mod call;
 

@@ -1,7 +1,8 @@
 //! Expressions: fields, literals, calls and operators.
 //!
-//! In: what the expression parser builds. Out: a tree with the walks that planning needs. The left spine of a
-//! `Binary` may be as long as the query text; `Drop`, `Clone` and `PartialEq` therefore follow it in a loop.
+//! In: what the expression parser builds. Out: a tree with the walks that planning needs. The left
+//! spine of a `Binary` may be as long as the query text; `Drop`, `Clone` and `PartialEq` therefore
+//! follow it in a loop.
 
 use std::fmt;
 
@@ -182,7 +183,8 @@ impl Binary {
         (lhs, self.op, rhs)
     }
 
-    /// The chain `a op b op c` that hangs to the left: its first operand and the following pairs in order.
+    /// The chain `a op b op c` that hangs to the left: its first operand and the following pairs in
+    /// order.
     pub fn chain(&self) -> (&Expr, Vec<(Op, &Expr)>) {
         let mut pairs = vec![(self.op, &self.rhs)];
         let mut first = &self.lhs;
@@ -249,8 +251,8 @@ impl Expr {
         inner
     }
 
-    /// Calls `visit` for this expression and all below it, parents first, operands from left to right.
-    /// What is below an expression is left out when `visit` returns false for it.
+    /// Calls `visit` for this expression and all below it, parents first, operands from left to
+    /// right. What is below an expression is left out when `visit` returns false for it.
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr) -> bool) {
         let mut waiting = vec![self];
         while let Some(expr) = waiting.pop() {
@@ -266,7 +268,8 @@ impl Expr {
         }
     }
 
-    /// The columns that the expression names, in order, with repetitions; `DISTINCT v` counts as `v`.
+    /// The columns that the expression names, in order, with repetitions; `DISTINCT v` counts as
+    /// `v`.
     pub fn var_refs(&self) -> Vec<VarRef> {
         let mut found = Vec::new();
         self.walk(&mut |expr| {

@@ -1,8 +1,8 @@
 //! The syntax tree of the whole language: statements, queries and expressions.
 //!
-//! In: what the parser builds. Out: plain data for the planner and the printer; nothing here knows a catalog.
-//! Long chains of operators hang to the left and are dropped, copied, compared and printed without recursion;
-//! every other nesting is bounded by the parser.
+//! In: what the parser builds. Out: plain data for the planner and the printer; nothing here knows
+//! a catalog. Long chains of operators hang to the left and are dropped, copied, compared and
+//! printed without recursion; every other nesting is bounded by the parser.
 
 mod expr;
 mod select;

@@ -1,7 +1,7 @@
 //! SELECT: fields, sources, condition, dimensions and everything behind them.
 //!
-//! In: what the parser builds. Out: the query as data, with the questions that validation and planning
-//! ask of the tree alone.
+//! In: what the parser builds. Out: the query as data, with the questions that validation and
+//! planning ask of the tree alone.
 
 use super::expr::{Expr, Regex, VarRef};
 
@@ -64,7 +64,8 @@ impl Measurement {
         Measurement { database: None, retention_policy: None, name }
     }
 
-    /// For the names that InfluxDB keeps for itself, `_series` and the like: the statement to use instead.
+    /// For the names that InfluxDB keeps for itself, `_series` and the like: the statement to use
+    /// instead.
     pub fn system_statement(&self) -> Option<&'static str> {
         match &self.name {
             MeasurementName::Regex(_) => None,
@@ -89,8 +90,8 @@ pub struct Target {
     pub name: Option<String>,
 }
 
-/// A GROUP BY term: a tag, `*`, a regular expression, or a `time(…)` call. Anything else parses too and
-/// is refused by validation.
+/// A GROUP BY term: a tag, `*`, a regular expression, or a `time(…)` call. Anything else parses too
+/// and is refused by validation.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Dimension {
     pub expr: Expr,

@@ -1,7 +1,7 @@
 //! Statements: one variant each, with its parts as plain data.
 //!
-//! In: what the statement parsers build. Out: what is executed. Durations are nanoseconds, 0 where the
-//! text said INF; counts are 0 where there is no limit.
+//! In: what the statement parsers build. Out: what is executed. Durations are nanoseconds, 0 where
+//! the text said INF; counts are 0 where there is no limit.
 
 use super::expr::{Expr, Regex};
 use super::select::{Dimension, Measurement, Order, Select};
@@ -82,7 +82,8 @@ pub struct DropSeries {
     pub condition: Option<Expr>,
 }
 
-/// CREATE DATABASE. `with` tells whether WITH was given; the parts after it are None where they were not.
+/// CREATE DATABASE. `with` tells whether WITH was given; the parts after it are None where they
+/// were not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CreateDatabase {
     pub name: String,
@@ -212,8 +213,8 @@ pub struct KillQuery {
     pub host: Option<String>,
 }
 
-/// The clauses that SHOW SERIES, TAG KEYS, TAG VALUES and FIELD KEYS share; those that a statement does not
-/// have stay empty. Sources may name a database and a retention policy.
+/// The clauses that SHOW SERIES, TAG KEYS, TAG VALUES and FIELD KEYS share; those that a statement
+/// does not have stay empty. Sources may name a database and a retention policy.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Listing {
     /// ON.

@@ -1,8 +1,8 @@
-//! Statements that make, change and drop databases, retention policies, continuous queries, subscriptions,
-//! measurements, series and shards.
+//! Statements that make, change and drop databases, retention policies, continuous queries,
+//! subscriptions, measurements, series and shards.
 //!
-//! In: tokens from CREATE, ALTER, DROP or DELETE on. Out: the statement, with limits checked that need no
-//! knowledge of what exists.
+//! In: tokens from CREATE, ALTER, DROP or DELETE on. Out: the statement, with limits checked that
+//! need no knowledge of what exists.
 
 use super::super::ast::{
     AlterRetentionPolicy, CreateContinuousQuery, CreateDatabase, CreateRetentionPolicy,

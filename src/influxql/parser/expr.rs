@@ -1,7 +1,8 @@
 //! Expressions: operands and operators to a tree.
 //!
-//! In: tokens. Out: a tree by precedence, equal ones hanging to the left, built with two stacks instead of
-//! recursion, so that a long chain of operators costs no stack. Only parentheses and call arguments recurse.
+//! In: tokens. Out: a tree by precedence, equal ones hanging to the left, built with two stacks
+//! instead of recursion, so that a long chain of operators costs no stack. Only parentheses and
+//! call arguments recurse.
 
 use super::super::ast::{Cast, Expr, Op, VarRef, Wildcard};
 use super::super::duration;
@@ -121,7 +122,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A sign and what it belongs to: a literal takes it in, anything else is multiplied by 1 or -1.
+    /// A sign and what it belongs to: a literal takes it in, anything else is multiplied by 1 or
+    /// -1.
     fn parse_signed(&mut self) -> Result<Expr> {
         let negative = self.next().token == Token::Sub;
         match self.peek() {

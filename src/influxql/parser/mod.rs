@@ -1,7 +1,8 @@
 //! The parser: tokens to statements by recursive descent.
 //!
-//! In: query text and bind parameters. Out: statements, or the first error with what was expected. Only
-//! parentheses, calls and subqueries recurse, and they count their depth; everything else is a loop.
+//! In: query text and bind parameters. Out: statements, or the first error with what was expected.
+//! Only parentheses, calls and subqueries recurse, and they count their depth; everything else is a
+//! loop.
 
 mod admin;
 mod ddl;
@@ -201,8 +202,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Names with dots between them, at most three; two dots in a row make an empty one. Stops behind a
-    /// dot that a `/` or `:` follows.
+    /// Names with dots between them, at most three; two dots in a row make an empty one. Stops
+    /// behind a dot that a `/` or `:` follows.
     fn parse_segments(&mut self) -> Result<Vec<String>> {
         let mut segments = vec![self.parse_ident()?];
         while self.lexer.peek(self.at) == Some('.')

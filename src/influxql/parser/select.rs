@@ -1,7 +1,7 @@
 //! SELECT, EXPLAIN, and the clauses that other statements share with them.
 //!
-//! In: tokens. Out: a query. The clauses come in one order; a clause out of order ends the statement
-//! and is refused as text behind it.
+//! In: tokens. Out: a query. The clauses come in one order; a clause out of order ends the
+//! statement and is refused as text behind it.
 
 use super::super::ast::{
     Dimension, Explain, Expr, Fill, Measurement, MeasurementName, Order, Select, SelectField,

@@ -1,7 +1,7 @@
 //! SHOW statements.
 //!
-//! In: tokens from SHOW on. Out: the statement. Most share the clauses ON, FROM, WHERE, ORDER BY, LIMIT and
-//! OFFSET; the cardinality forms add GROUP BY.
+//! In: tokens from SHOW on. Out: the statement. Most share the clauses ON, FROM, WHERE, ORDER BY,
+//! LIMIT and OFFSET; the cardinality forms add GROUP BY.
 
 use super::super::ast::{
     Cardinality, CardinalityOf, Listing, ShowMeasurements, ShowTagValues, Statement, TagKeys,

@@ -1,13 +1,14 @@
 //! Calls: which functions there are and what arguments they take.
 //!
-//! In: the expressions of the fields of a query. Out: the first wrong one, or what the fields have in common
-//! that decides which may stand side by side.
+//! In: the expressions of the fields of a query. Out: the first wrong one, or what the fields have
+//! in common that decides which may stand side by side.
 
 use super::super::ast::{Expr, Wildcard};
 use super::super::duration;
 use super::{Interval, math_arity};
 
-/// Technical analysis functions: name, whether a warm-up type may follow the hold period, least hold period.
+/// Technical analysis functions: name, whether a warm-up type may follow the hold period, least
+/// hold period.
 const TECHNICAL: [(&str, bool, i64); 8] = [
     ("chande_momentum_oscillator", true, 0),
     ("double_exponential_moving_average", true, 0),
@@ -271,7 +272,8 @@ impl Findings {
         Ok(())
     }
 
-    /// The first argument of a transformation: a column of raw points, or a call with buckets of time.
+    /// The first argument of a transformation: a column of raw points, or a call with buckets of
+    /// time.
     fn check_stream(&mut self, name: &str, args: &[Expr]) -> Result<(), String> {
         self.only_selectors = false;
         match args.first() {

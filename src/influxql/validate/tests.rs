@@ -1,4 +1,5 @@
-//! Checks that the recorded cases of `tests/corpus/influxql/compile.txt` cannot show: functions that came later.
+//! Checks that the recorded cases of `tests/corpus/influxql/compile.txt` cannot show: functions
+//! that came later.
 
 use super::super::{Params, Statement, parse};
 use super::validate;
