@@ -6,6 +6,7 @@ pub mod block;
 pub mod cache;
 pub mod head;
 pub mod index;
+pub mod journal;
 pub mod log;
 pub mod merge;
 pub mod segment;

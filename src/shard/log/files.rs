@@ -1,11 +1,11 @@
 //! Log files: their names, and how one is made ready for use.
 //!
-//! In: a folder and a generation. Out: an open file whose header is durable and which holds no commit
-//! of its generation. A new file is reserved, written once with zeros, synced and named durably
-//! *before* its header is written; a recycled one gets a header only. So a valid header means
-//! that the whole file is there, and old commits in it stopped verifying when the header became
-//! durable. A cut before that leaves the earlier header (a recycled file that is still what it was)
-//! or none (a file that is made anew at the next start).
+//! In: a folder and a generation. Out: an open file whose header is durable and which holds no
+//! commit of its generation. A new file is reserved, written once with zeros, synced and named
+//! durably *before* its header is written; a recycled one gets a header only. So a valid header
+//! means that the whole file is there, and old commits in it stopped verifying when the header
+//! became durable. A cut before that leaves the earlier header (a recycled file that is still what
+//! it was) or none (a file that is made anew at the next start).
 
 use super::LogError;
 use super::frame::{self, BLOCK, Place};

@@ -1,7 +1,7 @@
 //! Bytes of the durable logs: the file header and the commit frame, shared with the journals.
 //!
-//! In: a commit's number, sequence and payload. Out: whole 4 KiB blocks that verify in one place only.
-//! All integers are little-endian.
+//! In: a commit's number, sequence and payload. Out: whole 4 KiB blocks that verify in one place
+//! only. All integers are little-endian.
 //!
 //! File header, the first 4 KiB of a file:
 //!
@@ -34,10 +34,11 @@
 //! | 60 | 4 | zero |
 //! | 64 | len | payload |
 //!
-//! A commit is valid iff its checksum holds under the seed of the store, shard, stream, generation and
-//! offset at which it is found. So a frame of an earlier generation, of another file or at another
-//! offset never verifies, and every bit of a commit's blocks is covered. A cut at any byte leaves a
-//! commit whose checksum fails; which of such commits may be dropped is decided in `recover`.
+//! A commit is valid iff its checksum holds under the seed of the store, shard, stream, generation
+//! and offset at which it is found. So a frame of an earlier generation, of another file or at
+//! another offset never verifies, and every bit of a commit's blocks is covered. A cut at any byte
+//! leaves a commit whose checksum fails; which of such commits may be dropped is decided in
+//! `recover`.
 
 use crate::env::BLOCK_BYTES;
 use crate::model::ShardId;
@@ -202,8 +203,8 @@ pub fn put_commit(place: &Place, offset: u64, head: &Head, payload: &[u8], out: 
 }
 
 /// Verifies the commit that begins at `bytes` and lies at `offset` of a file. `bytes` may be longer
-/// than the commit. `None` when there is no valid commit here. The generation the head names is part
-/// of the seed; whether it is the file's is for the caller to compare.
+/// than the commit. `None` when there is no valid commit here. The generation the head names is
+/// part of the seed; whether it is the file's is for the caller to compare.
 pub fn commit<'a>(place: &Place, offset: u64, bytes: &'a [u8]) -> Option<(Head, &'a [u8])> {
     let head = Head::peek(bytes)?;
     let whole = bytes.get(..usize::try_from(head.bytes()).ok()?)?;

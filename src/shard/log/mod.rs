@@ -1,8 +1,8 @@
 //! The durable log of a shard: what was acknowledged since the last flush, in order.
 //!
 //! In: records, grouped into commits by the caller. Out: durable commits; after a start, the same
-//! records again, in the same order. Files are made ready ahead of use and recycled, so that a commit
-//! under load overwrites blocks that the disk already has:
+//! records again, in the same order. Files are made ready ahead of use and recycled, so that a
+//! commit under load overwrites blocks that the disk already has:
 //!
 //! ```text
 //!             prepare (background)        roll              release(upto)
@@ -11,8 +11,9 @@
 //!                                     └───────── prepare: next generation ────┘
 //! ```
 //!
-//! `record` and `frame` are the bytes, `writer` commits, `files` makes files ready, `recover` decides
-//! at the start what is a torn tail and what is damage. Nothing here knows what a record does.
+//! `record` and `frame` are the bytes, `writer` commits, `files` makes files ready, `recover`
+//! decides at the start what is a torn tail and what is damage. Nothing here knows what a record
+//! does.
 
 mod files;
 pub mod frame;
@@ -26,7 +27,8 @@ mod tests;
 
 pub use frame::Identity;
 pub use record::{Definition, Record, Rows};
-pub use recover::{Lost, Recovered, Torn, recover};
+pub use recover::{Lost, Origin, Recovered, Torn, recover};
+pub(crate) use walk::Reader;
 pub use writer::{Stats, Writer};
 
 use std::io;

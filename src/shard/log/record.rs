@@ -1,21 +1,21 @@
 //! Records: what a commit of the log holds, one after the other.
 //!
 //! In: a Batch with its series resolved, definitions of series, deletes. Out: bytes; and the same
-//! data, owned, when they are read again. Numbers are little-endian; `v` is a LEB128 varint, `z` one in
-//! zigzag.
+//! data, owned, when they are read again. Numbers are little-endian; `v` is a LEB128 varint, `z`
+//! one in zigzag.
 //!
 //! | record | bytes |
 //! |--------|-------|
 //! | every | kind u8, body length u32, body |
-//! | 1 define-series | count v, then for each: db z, measurement z, id z (differences from the one before), key length v, key |
-//! | 2 rows | partition v, rows v, columns v, reduced series, reduced times, then each column, reduced |
+//! | 1 define-series | count v; each: db z, measurement z, id z (differences), key length v, key |
+//! | 2 rows | partition v, rows v, columns v; reduced: series, times, each column |
 //! | 3 delete | first z, last z, series set |
 //! | 4 retire | series set |
 //! | series set | count v, then the distance of each id from the one before v (the first from -1) |
 //!
-//! A record is valid iff its body is read to its last byte. Whether it is the one that was written is
-//! for the commit around it to say (its checksum covers every byte), and so is what a cut leaves:
-//! records come and go with their whole commit.
+//! A record is valid iff its body is read to its last byte. Whether it is the one that was written
+//! is for the commit around it to say (its checksum covers every byte), and so is what a cut
+//! leaves: records come and go with their whole commit.
 
 use crate::codec::{CodecError, reduced, varint};
 use crate::model::{
@@ -376,8 +376,8 @@ mod tests {
             let mut input = out.as_slice();
             let Record::Rows(read) = Record::get(&mut input).unwrap() else { panic!("rows") };
             prop_assert!(input.is_empty());
-            let written =
-                Rows { partition: batch.partition, series, times: batch.times, columns: batch.columns };
+            let (partition, times, columns) = (batch.partition, batch.times, batch.columns);
+            let written = Rows { partition, series, times, columns };
             prop_assert_eq!(bits(&read), bits(&written));
             // Not-a-number differs from itself, so floats are compared as bits above.
             let no_floats = |mut rows: Rows| { rows.columns.remove(0); rows };
@@ -398,7 +398,8 @@ mod tests {
 
         #[test]
         fn a_flipped_bit_never_panics(
-            rows in proptest::collection::vec(row(), 1..8), place in any::<proptest::sample::Index>()
+            rows in proptest::collection::vec(row(), 1..8),
+            place in any::<proptest::sample::Index>()
         ) {
             let (batch, series) = batch(&rows);
             let mut out = Vec::new();

@@ -1,18 +1,19 @@
-//! The start of a shard's log: what is on disk is replayed, then writing goes on in a file of its own.
+//! The start of a shard's log: what is on disk is replayed, then writing goes on in a file of its
+//! own.
 //!
-//! In: the log's folder, the first record that is wanted, the manifest's last edit. Out: each wanted
-//! record once, in order, to the caller; a writer; and what was found besides. Steps, each safe to be
-//! cut anywhere and done again:
+//! In: the log's folder, the first record that is wanted, the manifest's last edit. Out: each
+//! wanted record once, in order, to the caller; a writer; and what was found besides. Steps, each
+//! safe to be cut anywhere and done again:
 //!
 //! ```text
 //!   list ▸ read headers ▸ walk the commits (replay) ▸ sync the file of the last one
 //!        ▸ give every unused file a generation of its own ▸ seal ▸ make spares in the background
 //! ```
 //!
-//! The last commit found may never have been acknowledged and may exist only in the disk's cache; it is
-//! synced before the first one that builds upon it. Files without accepted commits lose what they
-//! hold *before* the first commit of the new generation, so a later start cannot take it for a part
-//! of the log.
+//! The last commit found may never have been acknowledged and may exist only in the disk's cache;
+//! it is synced before the first one that builds upon it. Files without accepted commits lose what
+//! they hold *before* the first commit of the new generation, so a later start cannot take it for a
+//! part of the log.
 
 use super::files::{self, LogFile, number_of, path_of};
 use super::frame::{self, FIRST_COMMIT, FileHeader, Head, Identity, Place};
@@ -80,8 +81,8 @@ pub struct Origin<'a> {
 /// Opens the log: replays every record from `origin.from_seq` on, in order, and readies it for
 /// commits. `apply` gets each record with its number; what it refuses refuses the start.
 ///
-/// Errors: `Damaged` or `ManifestBehind` when acknowledged data is missing and the loss is not accepted;
-/// `Io`; `Full` when there is no room for a first file.
+/// Errors: `Damaged` or `ManifestBehind` when acknowledged data is missing and the loss is not
+/// accepted; `Io`; `Full` when there is no room for a first file.
 pub async fn recover<E: Env>(
     env: E,
     origin: Origin<'_>,
@@ -367,8 +368,8 @@ struct Files<E: Env> {
 }
 
 impl<E: Env> Files<E> {
-    /// Makes what was accepted durable and readies files for what comes. `last` is the number of the
-    /// last commit, and of the next record.
+    /// Makes what was accepted durable and readies files for what comes. `last` is the number of
+    /// the last commit, and of the next record.
     async fn ready(
         self,
         env: &E,

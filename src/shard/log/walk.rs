@@ -1,8 +1,8 @@
 //! The walk over the commits on disk at a start, and the decision between a torn tail and damage.
 //!
-//! In: the log's files in order of generation. Out: each commit once, in order of its number, and where
-//! the log ends. A commit is written only after the one before it is durable (or says up to which
-//! number commits are, `synced_no`), which makes the decision possible:
+//! In: the log's files in order of generation. Out: each commit once, in order of its number, and
+//! where the log ends. A commit is written only after the one before it is durable (or says up to
+//! which number commits are, `synced_no`), which makes the decision possible:
 //!
 //! ```text
 //!   next commit valid ──────────────────────────────────────────▶ take it
@@ -84,8 +84,8 @@ impl<'a, F: File> Reader<'a, F> {
         }
     }
 
-    /// The next valid commit of `generation` (of any when `None`) at or behind `offset`, at steps of
-    /// a block.
+    /// The next valid commit of `generation` (of any when `None`) at or behind `offset`, at steps
+    /// of a block.
     pub(crate) async fn next(
         &mut self,
         place: &Place,
@@ -145,8 +145,8 @@ pub(super) enum Next {
 }
 
 impl<E: Env> Walk<'_, E> {
-    /// Where to begin, and the number of the commit expected there: the newest file that begins at or
-    /// before the first wanted record.
+    /// Where to begin, and the number of the commit expected there: the newest file that begins at
+    /// or before the first wanted record.
     pub(super) fn start(&self) -> (Spot, u64) {
         let begins = |found: &Found<E>| found.first.filter(|head| head.first_seq <= self.from_seq);
         let last = self.files.iter().enumerate().rev().find_map(|(at, found)| {
@@ -202,8 +202,8 @@ impl<E: Env> Walk<'_, E> {
     ) -> Result<Option<(Spot, Spot, Head)>, LogError> {
         let mut first: Option<(Spot, Spot, Head)> = None;
         for (at, found) in self.files.iter().enumerate().skip(spot.file) {
-            // Files are used in order, so only the very next one can have lost its beginning; reading
-            // all spare files would make every start slow.
+            // Files are used in order, so only the very next one can have lost its beginning;
+            // reading all spare files would make every start slow.
             if found.first.is_none() && at > spot.file + 1 {
                 continue;
             }

@@ -1,9 +1,9 @@
 //! The writer of a shard's log: commits, one in flight, and the life of the files under them.
 //!
 //! In: encoded records from the shard's commit task, and from the flusher the sequence number up to
-//! which records are safe elsewhere. Out: commits that are durable (or written, see `SyncPolicy`) when
-//! the call comes back. A commit whose write or sync fails poisons the log: nobody knows what is on
-//! disk, so nothing is acknowledged again until a restart has read it.
+//! which records are safe elsewhere. Out: commits that are durable (or written, see `SyncPolicy`)
+//! when the call comes back. A commit whose write or sync fails poisons the log: nobody knows what
+//! is on disk, so nothing is acknowledged again until a restart has read it.
 
 use super::files::{self, LogFile};
 use super::frame::{self, FIRST_COMMIT, Head, Place};
@@ -175,12 +175,14 @@ impl<E: Env> Writer<E> {
         Writer { inner }
     }
 
-    /// Writes `count` records, encoded back to back in `records`, as one commit. `first_seq` numbers
-    /// the first of them and is at least `next_seq()`; `manifest_edit` is the newest manifest edit.
+    /// Writes `count` records, encoded back to back in `records`, as one commit. `first_seq`
+    /// numbers the first of them and is at least `next_seq()`; `manifest_edit` is the newest
+    /// manifest edit.
     ///
     /// Comes back when the commit is durable, or written, as the sync policy says. After `Io` or
     /// `Poisoned` the records may or may not be on disk and no later commit succeeds; after
-    /// `TooLarge`, `Full` and `Busy` nothing was written. Dropping the future while it writes poisons.
+    /// `TooLarge`, `Full` and `Busy` nothing was written. Dropping the future while it writes
+    /// poisons.
     pub async fn commit(
         &self,
         records: &[u8],
@@ -221,7 +223,8 @@ impl<E: Env> Writer<E> {
     }
 
     /// Writes an empty commit, unless the last one is empty. It proves at the next start that the
-    /// commit before it was acknowledged; the caller does so after `Options::seal_after` of idleness.
+    /// commit before it was acknowledged; the caller does so after `Options::seal_after` of
+    /// idleness.
     pub async fn seal(&self) -> Result<(), LogError> {
         let (sealed, seq, edit) = {
             let state = self.inner.state.borrow();
@@ -358,8 +361,9 @@ impl<E: Env> State<E> {
         }
     }
 
-    /// Takes released files out of use. The newest full file stays until the active one has a durable
-    /// commit: a log always has one, so that a start can tell an emptied log from a lost one.
+    /// Takes released files out of use. The newest full file stays until the active one has a
+    /// durable commit: a log always has one, so that a start can tell an emptied log from a lost
+    /// one.
     fn collect(&mut self) {
         let begun = self.active_first_no <= self.synced_no;
         while self.full.len() > usize::from(!begun)

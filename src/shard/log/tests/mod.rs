@@ -1,7 +1,7 @@
 //! The log in the simulator: a script of commits, and a ledger of what was promised.
 //!
-//! `cut` ends the script's lives by power cuts and failing calls; `damage` changes bytes of what a life
-//! has left. Both check a start against the ledger.
+//! `cut` ends the script's lives by power cuts and failing calls; `damage` changes bytes of what a
+//! life has left. Both check a start against the ledger.
 
 mod cut;
 mod damage;
