@@ -130,7 +130,7 @@ impl<'a> Decoder<'a, '_, '_> {
         let (metric, rest) = words::word(words::skip_blanks(rest));
         let (time, rest) = words::word(words::skip_blanks(rest));
         let (value, rest) = words::word(words::skip_blanks(rest));
-        if value.first() == Some(&b'"') {
+        if matches!(value.first(), None | Some(b'"')) {
             return None;
         }
         let hash = self.raw_hash(metric, words::skip_blanks(rest));

@@ -105,6 +105,15 @@ fn lines_that_are_dropped() {
 }
 
 #[test]
+fn a_short_line_of_a_known_series_is_dropped() {
+    let (rows, rejects, _) = decode_text(b"puts m 1 x\nputs m 1\nputs m 1 \nput m 1\n");
+    assert_eq!(
+        (rows.as_slice(), rejects),
+        (["m|add=tag 1 value=\"x\"".to_owned()].as_slice(), vec![("too_few_words", 3)])
+    );
+}
+
+#[test]
 fn version_is_answered_once_each() {
     let (rows, rejects, versions) =
         decode_text(b"version\nput m 1 1 a=b\nversion\r\nput n 1 1.5\n");
