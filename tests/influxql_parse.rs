@@ -172,12 +172,16 @@ fn parameters_stand_for_tokens() {
 fn statements_print_in_one_form() {
     let cases = [
         (
-            "select -v, \"a b\" as \"c d\", mean(*::field) into a..b from d.r./x\\/y/, (select * from m)",
-            "SELECT -1 * v, \"a b\" AS \"c d\", mean(*::field) INTO a..b FROM d.r./x\\/y/, (SELECT * FROM m)",
+            "select -v, \"a b\" as \"c d\", mean(*::field) into a..b \
+             from d.r./x\\/y/, (select * from m)",
+            "SELECT -1 * v, \"a b\" AS \"c d\", mean(*::field) INTO a..b \
+             FROM d.r./x\\/y/, (SELECT * FROM m)",
         ),
         (
-            "select mean(v) from m where t > 'it\\'s' group by time(5400s), * fill(0) order by desc tz('')",
-            "SELECT mean(v) FROM m WHERE t > 'it\\'s' GROUP BY time(90m), * fill(0) ORDER BY DESC TZ('UTC')",
+            "select mean(v) from m where t > 'it\\'s' group by time(5400s), * \
+             fill(0) order by desc tz('')",
+            "SELECT mean(v) FROM m WHERE t > 'it\\'s' GROUP BY time(90m), * \
+             fill(0) ORDER BY DESC TZ('UTC')",
         ),
         ("select v from m fill(null) order by time", "SELECT v FROM m ORDER BY time ASC"),
         (

@@ -23,22 +23,24 @@ macro_rules! keywords {
 }
 
 keywords! {
-    All = "ALL", Alter = "ALTER", Analyze = "ANALYZE", And = "AND", Any = "ANY", As = "AS", Asc = "ASC",
-    Begin = "BEGIN", By = "BY", Cardinality = "CARDINALITY", Continuous = "CONTINUOUS", Create = "CREATE",
-    Database = "DATABASE", Databases = "DATABASES", Default = "DEFAULT", Delete = "DELETE", Desc = "DESC",
-    Destinations = "DESTINATIONS", Diagnostics = "DIAGNOSTICS", Distinct = "DISTINCT", Drop = "DROP",
-    Duration = "DURATION", End = "END", Every = "EVERY", Exact = "EXACT", Explain = "EXPLAIN",
-    False = "FALSE", Field = "FIELD", For = "FOR", From = "FROM", Grant = "GRANT", Grants = "GRANTS",
+    All = "ALL", Alter = "ALTER", Analyze = "ANALYZE", And = "AND", Any = "ANY", As = "AS",
+    Asc = "ASC", Begin = "BEGIN", By = "BY", Cardinality = "CARDINALITY",
+    Continuous = "CONTINUOUS", Create = "CREATE", Database = "DATABASE", Databases = "DATABASES",
+    Default = "DEFAULT", Delete = "DELETE", Desc = "DESC", Destinations = "DESTINATIONS",
+    Diagnostics = "DIAGNOSTICS", Distinct = "DISTINCT", Drop = "DROP", Duration = "DURATION",
+    End = "END", Every = "EVERY", Exact = "EXACT", Explain = "EXPLAIN", False = "FALSE",
+    Field = "FIELD", For = "FOR", From = "FROM", Grant = "GRANT", Grants = "GRANTS",
     Group = "GROUP", Groups = "GROUPS", In = "IN", Inf = "INF", Insert = "INSERT", Into = "INTO",
     Key = "KEY", Keys = "KEYS", Kill = "KILL", Limit = "LIMIT", Measurement = "MEASUREMENT",
-    Measurements = "MEASUREMENTS", Name = "NAME", Offset = "OFFSET", On = "ON", Or = "OR", Order = "ORDER",
-    Password = "PASSWORD", Policies = "POLICIES", Policy = "POLICY", Privileges = "PRIVILEGES",
-    Queries = "QUERIES", Query = "QUERY", Read = "READ", Replication = "REPLICATION", Resample = "RESAMPLE",
-    Retention = "RETENTION", Revoke = "REVOKE", Select = "SELECT", Series = "SERIES", Set = "SET",
-    Shard = "SHARD", Shards = "SHARDS", Show = "SHOW", Slimit = "SLIMIT", Soffset = "SOFFSET",
-    Stats = "STATS", Subscription = "SUBSCRIPTION", Subscriptions = "SUBSCRIPTIONS", Tag = "TAG", To = "TO",
-    True = "TRUE", User = "USER", Users = "USERS", Values = "VALUES", Where = "WHERE", With = "WITH",
-    Write = "WRITE",
+    Measurements = "MEASUREMENTS", Name = "NAME", Offset = "OFFSET", On = "ON", Or = "OR",
+    Order = "ORDER", Password = "PASSWORD", Policies = "POLICIES", Policy = "POLICY",
+    Privileges = "PRIVILEGES", Queries = "QUERIES", Query = "QUERY", Read = "READ",
+    Replication = "REPLICATION", Resample = "RESAMPLE", Retention = "RETENTION",
+    Revoke = "REVOKE", Select = "SELECT", Series = "SERIES", Set = "SET", Shard = "SHARD",
+    Shards = "SHARDS", Show = "SHOW", Slimit = "SLIMIT", Soffset = "SOFFSET", Stats = "STATS",
+    Subscription = "SUBSCRIPTION", Subscriptions = "SUBSCRIPTIONS", Tag = "TAG", To = "TO",
+    True = "TRUE", User = "USER", Users = "USERS", Values = "VALUES", Where = "WHERE",
+    With = "WITH", Write = "WRITE",
 }
 
 impl Keyword {
