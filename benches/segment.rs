@@ -2,7 +2,8 @@
 //!
 //! Prints, for each effort: writing per value and bytes per value; scans of one column over all series
 //! and of all columns, from disk and from the block cache; one series' hour. Files lie in the
-//! `target` folder of the build, in the real environment. Run with `cargo bench --bench segment`.
+//! `target` folder of the build, in the real environment. Each figure is given as time on the
+//! processor and as time passed, which on a busy machine differ. Run with `cargo bench --bench segment`.
 
 use ringtail::codec::chunk::Effort;
 use ringtail::env::Env;
@@ -15,7 +16,7 @@ use ringtail::shard::cache::BlockCache;
 use ringtail::shard::segment::{FileIdent, FileMeta, Reader, SectionKey, Select, Writer};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -54,62 +55,60 @@ async fn measure(env: &RealEnv, dir: &Path, effort: Effort) {
     let (meta, spent) = write(env, &path, effort).await;
     let values = u64::from(SERIES * ROWS * COLUMNS);
     println!("{effort:?}: {} chunks, {} bytes", meta.sections[0].chunks, meta.bytes);
-    println!("  write: {:.2} ns a value", spent.as_nanos() as f64 / values as f64);
+    println!("  write: {} ns a value", spent.per(values));
     println!("  bytes a value: {:.3}", meta.bytes as f64 / values as f64);
     let cache = Rc::new(BlockCache::new(256 << 20));
     let Ok(reader) = Reader::open(env, &path, IDENT, cache.clone()).await else { return };
     let one = Select { columns: Some([column_id(4)].into()), ..Select::all() };
     for (what, select) in [("one column", one.clone()), ("all columns", Select::all())] {
         for source in ["disk", "cache", "cache"] {
-            let start = Instant::now();
+            let start = Clock::start();
             let found = scan(&reader, &select).await;
-            let spent = start.elapsed().as_nanos() as f64;
-            println!("  scan of {what} from {source}: {:.2} ns a value", spent / found as f64);
+            println!("  scan of {what} from {source}: {} ns a value", start.spent().per(found));
         }
         cache.forget_file(IDENT.file_id);
     }
     for source in ["disk", "cache"] {
-        let start = Instant::now();
+        let start = Clock::start();
         for n in 0..LOOKUPS {
             let series = Some([SeriesId(n * 7919 % SERIES)].into());
             assert_eq!(scan(&reader, &Select { series, ..one.clone() }).await, u64::from(ROWS));
         }
-        let each = start.elapsed() / LOOKUPS;
-        println!("  one series, one column, one hour from {source} (partly cached): {each:?}");
+        let each = start.spent().per(u64::from(LOOKUPS));
+        println!("  one series, one column, one hour, at first from {source}: {each} ns");
     }
     let fewer: Rc<[SeriesId]> = (0..SERIES).filter(|id| id % 10 == 0).map(SeriesId).collect();
     let first = i64::from(DAY) * DAY_NS;
     let range = TimeRange::new(first, first + 60 * STEP_NS);
-    let start = Instant::now();
+    let start = Clock::start();
     let found = scan(&reader, &Select { series: Some(fewer), range, ..one }).await;
-    let spent = start.elapsed().as_nanos() as f64;
-    println!(
-        "  every tenth series, 10 minutes, from cache: {:.2} ns a value",
-        spent / found as f64
-    );
+    println!("  every tenth series, 10 minutes: {} ns a value", start.spent().per(found));
 }
 
-async fn write(env: &RealEnv, path: &Path, effort: Effort) -> (FileMeta, Duration) {
+async fn write(env: &RealEnv, path: &Path, effort: Effort) -> (FileMeta, Spent) {
     let key = SectionKey { partition: PartitionId(1), day: DAY, min_seq: 1, max_seq: 2 };
-    let mut spent = Duration::ZERO;
+    let mut spent = Spent::default();
     let mut random = 1;
-    let start = Instant::now();
+    let start = Clock::start();
     let mut writer = match Writer::create(env, path, IDENT).await {
         Ok(writer) => writer,
         Err(error) => unreachable!("{error}"),
     };
     assert!(writer.begin_section(key, effort).await.is_ok());
-    spent += start.elapsed();
+    spent.add(start.spent());
     for first in (0..SERIES).step_by(BLOCK_SERIES as usize) {
         let block = block(first, &mut random);
-        let start = Instant::now();
+        let start = Clock::start();
         assert!(writer.push(&block).await.is_ok());
-        spent += start.elapsed();
+        spent.add(start.spent());
         env.yield_now().await;
     }
-    let start = Instant::now();
+    let start = Clock::start();
     match writer.finish().await {
-        Ok(meta) => (meta, spent + start.elapsed()),
+        Ok(meta) => {
+            spent.add(start.spent());
+            (meta, spent)
+        }
         Err(error) => unreachable!("{error}"),
     }
 }
@@ -123,6 +122,48 @@ async fn scan(reader: &Rc<Reader<RealEnv>>, select: &Select) -> u64 {
         std::hint::black_box(&block);
     }
     values
+}
+
+/// A moment, on the wall and in this thread's time on the processor.
+struct Clock {
+    wall: Instant,
+    cpu_ns: u64,
+}
+
+/// Time between two moments (ns).
+#[derive(Default)]
+struct Spent {
+    wall_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { wall: Instant::now(), cpu_ns: cpu_ns() }
+    }
+
+    fn spent(&self) -> Spent {
+        let wall_ns = self.wall.elapsed().as_nanos() as u64;
+        Spent { wall_ns, cpu_ns: cpu_ns() - self.cpu_ns }
+    }
+}
+
+impl Spent {
+    fn add(&mut self, more: Spent) {
+        self.wall_ns += more.wall_ns;
+        self.cpu_ns += more.cpu_ns;
+    }
+
+    fn per(&self, count: u64) -> String {
+        let each = |ns: u64| ns as f64 / count as f64;
+        format!("{:.2} cpu, {:.2} wall", each(self.cpu_ns), each(self.wall_ns))
+    }
+}
+
+/// What the scheduler has given this thread so far.
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 fn column_id(n: u32) -> ColumnId {
