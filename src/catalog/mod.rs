@@ -4,9 +4,11 @@
 //! brings up to date by applying the same records in the same order.
 
 pub mod command;
+pub mod owner;
 pub mod record;
 pub mod state;
 
 pub use command::{CatalogError, Command, Names, PolicyOptions};
+pub use owner::Owner;
 pub use record::{PolicySpec, Record};
 pub use state::{Database, Field, Partition, Policy, State};

@@ -1,7 +1,7 @@
-//! How tasks of one core wait for each other: a condition that is looked at again (`Notify`), and a
-//! value that arrives once (`promise`). No threads, no locks; everything here is `Rc`.
+//! How tasks of one core wait for each other: a condition that is looked at again (`Notify`), a section
+//! for one at a time (`Gate`), a value that arrives once (`promise`). No threads, no locks; everything here is `Rc`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -33,6 +33,31 @@ impl Notify {
             }
         })
         .await
+    }
+}
+
+/// One task at a time: an async section that others wait for.
+#[derive(Clone, Default)]
+pub struct Gate {
+    closed: Rc<Cell<bool>>,
+    opened: Notify,
+}
+
+/// The right to be inside a gate; dropping it lets the next one in.
+pub struct Pass(Gate);
+
+impl Gate {
+    /// Waits until nobody is inside, and enters.
+    pub async fn enter(&self) -> Pass {
+        self.opened.until(|| (!self.closed.replace(true)).then_some(())).await;
+        Pass(self.clone())
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.closed.set(false);
+        self.0.opened.notify();
     }
 }
 
@@ -96,7 +121,6 @@ impl<T> Future for Promise<T> {
 mod tests {
     use super::*;
     use futures_lite::future::{block_on, poll_once, zip};
-    use std::cell::Cell;
 
     #[test]
     fn a_promise_is_kept_or_known_to_be_broken() {
@@ -109,6 +133,15 @@ mod tests {
         let (giver, waiter) = promise::<u32>();
         drop(waiter);
         assert!(giver.is_abandoned());
+    }
+
+    #[test]
+    fn a_gate_lets_in_one_at_a_time() {
+        let gate = Gate::default();
+        let inside = block_on(gate.enter());
+        assert!(block_on(poll_once(gate.enter())).is_none());
+        drop(inside);
+        assert!(block_on(poll_once(gate.enter())).is_some());
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! Which shard owns which series, the closed list of cross-core messages, and the mesh.
-
-pub mod hub;
-pub mod mesh;
-
-pub use hub::{CoreId, Hub};
+//!
+//! `hub` (calls, streams, credits) ▸ `mesh` (between executors) ▸ `message` (what is said) ▸ `host` (what
+//! a core does for others) and `cluster` (what a front end sees of all of them); `cache` remembers which
+//! shard and series a raw key is.
 
 pub mod cache;
+pub mod cluster;
+pub mod host;
+pub mod hub;
+pub mod mesh;
+pub mod message;
 
 pub use cache::{KeyForm, SeriesCache, SeriesHandle};
+pub use cluster::Cluster;
+pub use host::Host;
+pub use hub::{CoreId, Hub};

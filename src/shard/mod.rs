@@ -1,17 +1,291 @@
 //! One core's share of the data: log, head, segments, index, compaction, scans.
 //!
-//! A shard owns every series whose canonical key hashes to it, alone, and needs no lock.
+//! A shard owns every series whose canonical key hashes to it, alone, and needs no lock. Data goes one
+//! way: `write` (queue, commit, apply) ▸ `log` ▸ `head` ▸ `flush` ▸ `segment` ▸ `compact`; `scan` reads
+//! what a `version` and the head hold. `open` brings a shard back from its files.
+//!
+//! Numbers: every log record has a sequence number; a source of rows (head, section of a file) covers a
+//! range of them, and the ranges of one partition and day are disjoint, so "the later write wins" is
+//! decided by comparing ranges.
 
 pub mod block;
 pub mod cache;
+mod compact;
+mod delete;
+mod flush;
 pub mod head;
 pub mod index;
+mod index_file;
 pub mod journal;
 pub mod log;
+mod manifest;
 pub mod merge;
-pub mod segment;
-pub mod tombstone;
-
+pub mod names;
+mod open;
 pub mod scan;
+pub mod segment;
+mod source;
+pub mod store;
 #[cfg(test)]
 pub mod testing;
+pub mod tombstone;
+pub mod version;
+mod write;
+
+pub use open::{OpenError, Opened};
+pub use write::{WriteError, Written};
+
+use crate::env::notify::{Gate, Notify};
+use crate::env::Env;
+use crate::model::{FixedSet, MeasurementId, PartitionId, ShardId};
+use cache::BlockCache;
+use head::Head;
+use index::Index;
+use journal::Journal;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use version::{Sources, Version};
+
+/// Limits of one shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub log: log::Options,
+    /// Bytes of the active head that make it freeze; twice as many stop writes until a flush ends.
+    pub head_bytes_max: usize,
+    /// Age of the oldest row in the head that makes it freeze.
+    pub head_age_max: Duration,
+    /// Bytes of log that make the head freeze.
+    pub log_bytes_max: u64,
+    /// A day of a partition without new sections for so long is packed for good.
+    pub compact_idle: Duration,
+    /// Block cache of this shard (bytes).
+    pub cache_bytes: usize,
+    /// With less free space than this, writes are refused (bytes).
+    pub free_bytes_min: u64,
+}
+
+/// Counters of a shard; see `stats` for their names.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub points: u64,
+    pub values: u64,
+    pub commits: u64,
+    pub commit_records: u64,
+    pub commit_bytes: u64,
+    pub flushes: u64,
+    pub flush_bytes: u64,
+    pub compactions: u64,
+    pub compaction_bytes: u64,
+    pub failed_tasks: u64,
+    /// Time from asking for a commit to its being durable (ns).
+    pub commit_ns: Option<Box<hdrhistogram::Histogram<u64>>>,
+}
+
+impl Counters {
+    /// All zero, with a histogram of 1 us to 60 s at two digits.
+    fn new() -> Counters {
+        let histogram = hdrhistogram::Histogram::new_with_bounds(1_000, 60_000_000_000, 2);
+        Counters { commit_ns: histogram.ok().map(Box::new), ..Counters::default() }
+    }
+}
+
+/// A shard. Cloning gives another handle.
+pub struct Shard<E: Env> {
+    inner: Rc<Inner<E>>,
+}
+
+impl<E: Env> Clone for Shard<E> {
+    fn clone(&self) -> Self {
+        Shard { inner: self.inner.clone() }
+    }
+}
+
+struct Inner<E: Env> {
+    env: E,
+    dir: PathBuf,
+    id: ShardId,
+    store: u64,
+    options: Options,
+    index: RefCell<Index>,
+    head: RefCell<Head>,
+    version: RefCell<Rc<Version<E>>>,
+    cache: Rc<BlockCache>,
+    log: log::Writer<E>,
+    manifest: RefCell<manifest::State>,
+    journal: RefCell<Option<Journal<E>>>,
+    /// Held while the manifest is written.
+    editing: Gate,
+    /// The newest manifest edit; every commit carries it.
+    edit: Cell<u64>,
+    queue: RefCell<VecDeque<write::Pending>>,
+    queued: Notify,
+    /// Rows and deletes up to here are in the head or in files.
+    applied_seq: Cell<u64>,
+    /// The last record of the frozen head, 0 without one.
+    frozen_seq: Cell<u64>,
+    /// When the oldest row came into the active head (monotonic ns), 0 when it is empty.
+    head_since: Cell<u64>,
+    frozen: Notify,
+    flushed: Notify,
+    flush_wanted: Cell<bool>,
+    /// Partitions and measurements that the catalog dropped while this process runs.
+    dropped_partitions: RefCell<FixedSet<PartitionId>>,
+    dropped_measurements: RefCell<FixedSet<MeasurementId>>,
+    /// Readers of dead files; unlinked when nobody else holds them.
+    doomed: RefCell<Vec<(u64, Option<Rc<segment::Reader<E>>>)>>,
+    /// When the last section of a (partition, day) was added (monotonic ns).
+    touched: RefCell<crate::model::FixedMap<(PartitionId, i32), u64>>,
+    /// One compaction at a time.
+    compacting: Cell<bool>,
+    disk_full: Cell<bool>,
+    failure: RefCell<Option<String>>,
+    failed: Notify,
+    counters: RefCell<Counters>,
+}
+
+impl<E: Env> Shard<E> {
+    /// Which shard of the store this is.
+    pub fn id(&self) -> ShardId {
+        self.inner.id
+    }
+
+    /// The series index.
+    pub fn index(&self) -> Ref<'_, Index> {
+        self.inner.index.borrow()
+    }
+
+    /// The environment the shard lives in.
+    pub fn env(&self) -> &E {
+        &self.inner.env
+    }
+
+    /// All sources of rows at this moment.
+    pub fn version(&self) -> Rc<Version<E>> {
+        self.inner.version.borrow().clone()
+    }
+
+    /// What a scan of one partition reads: taken together, at one moment.
+    pub fn sources(&self, partition: PartitionId) -> Sources<E> {
+        let version = self.version();
+        Sources {
+            frozen: version.frozen.as_ref().and_then(|frozen| frozen.view(partition)),
+            active: self.inner.head.borrow().view(partition),
+            frozen_seq: self.inner.frozen_seq.get(),
+            version,
+        }
+    }
+
+    /// Why the shard acknowledges nothing any more, if so.
+    pub fn failure(&self) -> Option<String> {
+        self.inner.failure.borrow().clone()
+    }
+
+    /// Comes back when the shard can acknowledge nothing any more, with the reason.
+    pub async fn failed(&self) -> String {
+        self.inner.failed.until(|| self.failure()).await
+    }
+
+    /// Counters since the start.
+    pub fn counters(&self) -> Counters {
+        self.inner.counters.borrow().clone()
+    }
+
+    /// Figures of the present state.
+    pub fn gauges(&self) -> Gauges {
+        let inner = &self.inner;
+        let head = inner.head.borrow();
+        let version = inner.version.borrow();
+        let frozen = version.frozen.as_ref();
+        let manifest = inner.manifest.borrow();
+        let sections = manifest.files.values().flat_map(|file| &file.sections);
+        Gauges {
+            head_rows: (head.rows() + frozen.map_or(0, |f| f.rows())) as u64,
+            head_bytes: (head.bytes() + frozen.map_or(0, |f| f.bytes())) as u64,
+            segment_files: manifest.files.len() as u64,
+            segment_sections: sections.clone().count() as u64,
+            segment_values: sections.clone().map(|section| section.values).sum(),
+            segment_bytes: manifest.files.values().map(|file| file.bytes).sum(),
+            log_bytes: inner.log.live_bytes(),
+            index_bytes: inner.index.borrow().memory_bytes() as u64,
+            queued_writes: inner.queue.borrow().len() as u64,
+            cache: inner.cache.stats(),
+        }
+    }
+}
+
+/// Figures of a shard's present state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    pub head_rows: u64,
+    pub head_bytes: u64,
+    pub segment_files: u64,
+    pub segment_sections: u64,
+    pub segment_values: u64,
+    pub segment_bytes: u64,
+    pub log_bytes: u64,
+    pub index_bytes: u64,
+    pub queued_writes: u64,
+    pub cache: cache::CacheStats,
+}
+
+impl<E: Env> Inner<E> {
+    /// Nobody knows what is on disk: nothing is acknowledged from here on.
+    fn fail(&self, reason: String) {
+        self.failure.borrow_mut().get_or_insert(reason);
+        self.failed.notify();
+        self.queued.notify();
+        self.flushed.notify();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    /// Makes a manifest edit durable and applies it. After an error the shard has failed.
+    async fn edit(&self, edit: manifest::Edit) -> Result<(), String> {
+        let _pass = self.editing.enter().await;
+        let journal = self.journal.borrow_mut().take();
+        let Some(mut journal) = journal else { return Err("the manifest is closed".to_owned()) };
+        let done = self.write_edit(&mut journal, edit).await;
+        *self.journal.borrow_mut() = Some(journal);
+        if let Err(reason) = &done {
+            self.fail(format!("manifest: {reason}"));
+        }
+        done
+    }
+
+    async fn write_edit(
+        &self,
+        journal: &mut Journal<E>,
+        edit: manifest::Edit,
+    ) -> Result<(), String> {
+        let bytes = manifest::encode_edit(&edit).ok_or("out of memory")?;
+        let number = journal.append(&bytes).await.map_err(|error| error.to_string())?;
+        self.edit.set(number);
+        self.manifest.borrow_mut().apply(&edit);
+        let snapshot = || manifest::encode_state(&self.manifest.borrow()).unwrap_or_default();
+        journal.rewrite_if_large(snapshot).await.map_err(|error| error.to_string())
+    }
+
+    /// A file id that was never used.
+    fn next_file_id(&self) -> u64 {
+        let mut manifest = self.manifest.borrow_mut();
+        let id = manifest.next_file_id;
+        manifest.next_file_id += 1;
+        id
+    }
+
+    fn ident(&self, file_id: u64) -> segment::FileIdent {
+        segment::FileIdent { store: self.store, shard: self.id.0, file_id }
+    }
+
+    /// Replaces what readers see from now on.
+    fn install(&self, change: impl FnOnce(&mut Version<E>)) {
+        let mut next = Version::clone(&self.version.borrow());
+        change(&mut next);
+        *self.version.borrow_mut() = Rc::new(next);
+    }
+}

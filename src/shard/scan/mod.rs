@@ -6,7 +6,9 @@
 pub mod partial;
 pub mod request;
 
-pub use partial::{Group, Part, Picked, Rows, Samples, States, Summary};
+pub use partial::{
+    Found, Group, Part, Picked, Rows, Samples, ScanError, States, Summary,
+};
 pub use request::{
     Aggregate, Aux, Buckets, Expr, FieldRef, Function, MathFunction, Operator, Order, Output,
     Request,

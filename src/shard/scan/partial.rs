@@ -3,7 +3,7 @@
 //! A state's merge does not depend on the order of shards: float sums travel as double-double pairs and
 //! are rounded once, ties have a rule.
 
-use crate::model::{Column, Value};
+use crate::model::{Column, MeasurementId, Value};
 use std::sync::Arc;
 
 /// One message of an answer. Parts of a scan come in the request's order of groups.
@@ -101,4 +101,33 @@ pub struct Summary {
     pub bytes: u64,
     /// Time spent on the shard's core (ns).
     pub busy_ns: u64,
+}
+
+/// What the index answered, by measurement id; every list is sorted.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Found {
+    Measurements(Vec<MeasurementId>),
+    Keys(Vec<(MeasurementId, Vec<Box<[u8]>>)>),
+    TagKeys(Vec<(MeasurementId, Vec<Box<[u8]>>)>),
+    /// Pairs of key and value.
+    TagValues(Vec<(MeasurementId, Vec<(Box<[u8]>, Box<[u8]>)>)>),
+    Count(Vec<(MeasurementId, u64)>),
+    Failed(ScanError),
+}
+
+/// Why a scan has no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The asker is gone, or the question was killed.
+    #[error("query interrupted")]
+    Cancelled,
+    #[error("query-timeout limit exceeded")]
+    Timeout,
+    #[error("query needs more than {limit} bytes of memory on one shard")]
+    Memory { limit: usize },
+    /// A file cannot be read or is damaged; names file and offset.
+    #[error("{0}")]
+    Storage(String),
+    #[error("a core of the server is gone")]
+    Lost,
 }

@@ -190,3 +190,39 @@ pub enum MathFunction {
     Sqrt,
     Pow,
 }
+
+/// A question to the index alone.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    pub db: DbId,
+    /// Empty: every measurement of the database.
+    pub measurements: Vec<MeasurementId>,
+    pub series: TagFilter,
+    /// Only series with a row in one of these partitions within the range; `None`: any series.
+    pub within: Option<(Vec<PartitionId>, TimeRange)>,
+    pub want: Want,
+}
+
+/// What is wanted of the series that match.
+#[derive(Clone, Debug)]
+pub enum Want {
+    /// Measurements with a matching series.
+    Measurements,
+    /// Canonical keys.
+    Keys,
+    /// Tag keys by measurement.
+    TagKeys,
+    /// Values of the tag keys that pass, by measurement.
+    TagValues(KeyFilter),
+    /// Number of matching series by measurement.
+    Count,
+}
+
+/// Which tag keys: WITH KEY of SHOW TAG VALUES.
+#[derive(Clone, Debug)]
+pub enum KeyFilter {
+    In(Vec<Box<[u8]>>),
+    NotEquals(Box<[u8]>),
+    Matches(regex::bytes::Regex),
+    NotMatches(regex::bytes::Regex),
+}

@@ -1,0 +1,77 @@
+//! The one place where the catalog is decided: commands in, durable records out.
+//!
+//! Lives on one core. A group of commands is decided one after the other, their records are written
+//! in one journal append, and only then do they leave for the other cores. A failed append poisons
+//! the journal: nothing is decided any more and the process is expected to end.
+
+use super::command::{CatalogError, Command};
+use super::record::{self, Record};
+use super::state::State;
+use crate::env::Env;
+use crate::shard::journal::Journal;
+
+/// The deciding copy of the catalog and its journal.
+pub struct Owner<E: Env> {
+    state: State,
+    journal: Journal<E>,
+}
+
+impl<E: Env> Owner<E> {
+    /// Takes over a journal that was read into `state` (see `restore`).
+    pub fn new(state: State, journal: Journal<E>) -> Owner<E> {
+        Owner { state, journal }
+    }
+
+    /// The state decided so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Decides commands in order. Answers per command; the records are durable on return and have to
+    /// be applied by every copy in this order.
+    pub async fn submit(
+        &mut self,
+        commands: &[Command],
+    ) -> (Vec<Result<(), CatalogError>>, Vec<Record>) {
+        let mut answers = Vec::with_capacity(commands.len());
+        let mut records = Vec::new();
+        for command in commands {
+            let decided = self.state.decide(command);
+            answers.push(decided.map(|decided| {
+                decided.iter().for_each(|record| self.state.apply(record));
+                records.extend(decided);
+            }));
+        }
+        if records.is_empty() {
+            return (answers, records);
+        }
+        if let Err(reason) = self.persist(&records).await {
+            let refuse = |answer: Result<(), CatalogError>| {
+                answer.and(Err(CatalogError::Unwritable(reason.clone())))
+            };
+            return (answers.into_iter().map(refuse).collect(), Vec::new());
+        }
+        (answers, records)
+    }
+
+    async fn persist(&mut self, records: &[Record]) -> Result<(), String> {
+        let bytes = record::encode(records).ok_or("out of memory")?;
+        self.journal.append(&bytes).await.map_err(|error| error.to_string())?;
+        let state = &self.state;
+        self.journal
+            .rewrite_if_large(|| record::encode(&state.to_records()).unwrap_or_default())
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Rebuilds the state from a journal's snapshot and edits; `None` when one of them is no list of
+/// records.
+pub fn restore(snapshot: Option<&[u8]>, edits: &[Vec<u8>]) -> Option<State> {
+    let mut state = State::default();
+    let all = snapshot.into_iter().chain(edits.iter().map(Vec::as_slice));
+    for bytes in all {
+        record::decode(bytes)?.iter().for_each(|record| state.apply(record));
+    }
+    Some(state)
+}

@@ -1,0 +1,141 @@
+//! What a front end sees of the process: the catalog's read copy, and all shards behind one handle.
+//!
+//! Only front-end tasks wait here; shards and the catalog's owner never wait for a front end. Writes
+//! take byte permits, so a slow shard slows its senders down and nobody else.
+
+use super::hub::{CoreId, Event, Stream};
+use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk, write_bytes};
+use crate::catalog::{CatalogError, Command, State};
+use crate::model::{ShardId, WriteRequest};
+use crate::shard::scan;
+use crate::shard::{Counters, Gauges, WriteError, Written};
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The core that owns the catalog's journal.
+pub const CATALOG_CORE: CoreId = CoreId(0);
+
+/// One core's view of the whole. Cloning gives another handle.
+#[derive(Clone)]
+pub struct Cluster {
+    mesh: Mesh,
+    catalog: Rc<RefCell<State>>,
+    shards: u32,
+    cores: u32,
+}
+
+/// The answer of one shard while it comes in.
+pub struct Scan {
+    stream: Stream<Talk>,
+}
+
+impl Cluster {
+    /// The view of the core at `mesh`, of a store of `shards` shards.
+    pub fn new(mesh: Mesh, catalog: Rc<RefCell<State>>, shards: u32) -> Cluster {
+        let cores = mesh.cores().count() as u32;
+        Cluster { mesh, catalog, shards, cores }
+    }
+
+    /// The catalog as this core knows it. Not to be held over an await.
+    pub fn catalog(&self) -> Ref<'_, State> {
+        self.catalog.borrow()
+    }
+
+    /// This core's end of the mesh.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// Number of shards of the store.
+    pub fn shard_count(&self) -> u32 {
+        self.shards
+    }
+
+    /// All shards.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.shards).map(ShardId)
+    }
+
+    /// The core that hosts a shard.
+    pub fn core_of(&self, shard: ShardId) -> CoreId {
+        core_of(shard, self.cores)
+    }
+
+    /// Has the catalog decide; comes back when every core knows the outcome.
+    pub async fn decide(&self, command: Command) -> Result<(), CatalogError> {
+        let lost = || CatalogError::Unwritable("its core is gone".to_owned());
+        let request = Request::Decide { commands: vec![command] };
+        match self.mesh.call(CATALOG_CORE, request).await {
+            Reply::Decided(mut answers) => answers.pop().unwrap_or_else(|| Err(lost())),
+            _ => Err(lost()),
+        }
+    }
+
+    /// Writes to one shard; comes back when the rows are durable and visible.
+    pub async fn write(&self, shard: ShardId, write: WriteRequest) -> Result<Written, WriteError> {
+        let core = self.core_of(shard);
+        let _permit = self.mesh.permit(core, write_bytes(&write)).await;
+        match self.mesh.call(core, Request::Write { shard, write }).await {
+            Reply::Written(result) => result,
+            _ => Err(WriteError::Failed("the shard's core is gone".to_owned())),
+        }
+    }
+
+    /// Begins one shard's part of a question.
+    pub fn scan(&self, shard: ShardId, request: Arc<scan::Request>) -> Scan {
+        let request = Request::Scan { shard, request };
+        Scan { stream: self.mesh.stream(self.core_of(shard), request) }
+    }
+
+    /// Asks one shard's index.
+    pub async fn lookup(&self, shard: ShardId, lookup: Arc<scan::Lookup>) -> Option<scan::Found> {
+        match self.mesh.call(self.core_of(shard), Request::Lookup { shard, lookup }).await {
+            Reply::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Deletes on one shard; gives the number of series concerned.
+    pub async fn delete(&self, shard: ShardId, delete: Arc<Delete>) -> Result<u64, WriteError> {
+        match self.mesh.call(self.core_of(shard), Request::Delete { shard, delete }).await {
+            Reply::Deleted(result) => result,
+            _ => Err(WriteError::Failed("the shard's core is gone".to_owned())),
+        }
+    }
+
+    /// Flushes or compacts one shard.
+    pub async fn maintain(&self, shard: ShardId, work: Maintenance) -> Result<(), String> {
+        match self.mesh.call(self.core_of(shard), Request::Maintain { shard, work }).await {
+            Reply::Maintained(result) => result,
+            _ => Err("the shard's core is gone".to_owned()),
+        }
+    }
+
+    /// Counters of every shard, by core.
+    pub async fn report(&self) -> Vec<(CoreId, Vec<(ShardId, Counters, Gauges)>)> {
+        let mut out = Vec::new();
+        for core in self.mesh.cores() {
+            if let Reply::Report(shards) = self.mesh.call(core, Request::Report).await {
+                out.push((core, shards));
+            }
+        }
+        out
+    }
+}
+
+impl Scan {
+    /// The next part; `Err` with the outcome at the end.
+    pub async fn next(&mut self) -> Result<scan::Part, Result<scan::Summary, scan::ScanError>> {
+        match self.stream.next().await {
+            Event::Part(part) => Ok(part),
+            Event::End(Reply::Scanned(outcome)) => Err(outcome),
+            Event::End(_) => Err(Err(scan::ScanError::Lost)),
+        }
+    }
+}
+
+/// The core that hosts a shard: round robin, so a store of S shards runs on any number of cores.
+pub fn core_of(shard: ShardId, cores: u32) -> CoreId {
+    CoreId(shard.0 % cores.max(1))
+}

@@ -1,0 +1,88 @@
+//! Everything one core can say to another. A new kind of work between cores is a new line here.
+
+use super::hub::{Hub, Traffic};
+use crate::catalog::{CatalogError, Command, Record};
+use crate::model::{SeriesId, ShardId, TimeRange, WriteRequest};
+use crate::shard::index::TagFilter;
+use crate::shard::scan;
+use crate::shard::{Counters, Gauges, WriteError, Written};
+use std::sync::Arc;
+
+/// The traffic of a ringtail process.
+pub struct Talk;
+
+/// A core's end of the mesh.
+pub type Mesh = Hub<Talk>;
+
+/// What a core asks another.
+pub enum Request {
+    /// To the core that hosts the shard: make these rows durable.
+    Write { shard: ShardId, write: WriteRequest },
+    /// … answer its part of a question; parts, then `Reply::Scanned`.
+    Scan { shard: ShardId, request: Arc<scan::Request> },
+    /// … what the index knows.
+    Lookup { shard: ShardId, lookup: Arc<scan::Lookup> },
+    /// … delete rows (or whole series) of a measurement.
+    Delete { shard: ShardId, delete: Arc<Delete> },
+    /// … flush or compact now.
+    Maintain { shard: ShardId, work: Maintenance },
+    /// To the core that owns the catalog: decide these.
+    Decide { commands: Vec<Command> },
+    /// From that core to all: these records are decided, and follow `version`.
+    Apply { version: u64, records: Arc<[Record]> },
+    /// To any core: its counters.
+    Report,
+}
+
+/// How it ends.
+pub enum Reply {
+    /// The task that should have answered is gone.
+    Lost,
+    Written(Result<Written, WriteError>),
+    Scanned(Result<scan::Summary, scan::ScanError>),
+    Found(scan::Found),
+    Deleted(Result<u64, WriteError>),
+    Maintained(Result<(), String>),
+    Decided(Vec<Result<(), CatalogError>>),
+    Applied,
+    Report(Vec<(ShardId, Counters, Gauges)>),
+}
+
+/// Which rows to delete.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    pub measurements: Vec<crate::model::MeasurementId>,
+    pub series: TagFilter,
+    /// `None`: the whole series end (DROP SERIES).
+    pub range: Option<TimeRange>,
+}
+
+/// Work that otherwise happens by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Maintenance {
+    /// Bring the head to disk.
+    Flush,
+    /// Flush, then pack every day.
+    Compact,
+}
+
+impl Traffic for Talk {
+    type Request = Request;
+    type Reply = Reply;
+    type Part = scan::Part;
+
+    fn lost() -> Reply {
+        Reply::Lost
+    }
+}
+
+/// Bytes a write occupies on its way.
+pub fn write_bytes(write: &WriteRequest) -> usize {
+    let batch = |batch: &crate::model::Batch| {
+        let columns: usize = batch.columns.iter().map(|column| column.values.bytes()).sum();
+        batch.rows() * (8 + size_of::<SeriesId>()) + columns
+    };
+    let keys: usize = write.new_series.iter().map(|series| series.key.len() + 16).sum();
+    write.batches.iter().map(batch).sum::<usize>() + keys
+}
+

@@ -1,0 +1,307 @@
+//! Compaction: sections of one (partition, day) become one; what is overwritten, deleted, expired or of
+//! dropped things does not come along; dead files are unlinked after their last reader.
+//!
+//! Which: eight light sections are merged lightly; a day that got nothing for `compact_idle` is packed
+//! (`Effort::Pco`), so a value goes through the heavy codec once or twice. Rows that come late for a
+//! packed day wait until they are an eighth of its bytes, or a day old. Only sections adjacent in
+//! sequence are merged, so "the later write wins" stays a comparison of ranges.
+
+use super::flush::log_failure;
+use super::merge::{Merger, drop_expired};
+use super::segment::{FileMeta, SectionKey, SegmentError, Select, Writer};
+use super::source::{Pass, passes};
+use super::version::Section;
+use super::{Inner, Shard, manifest, names};
+use crate::codec::chunk::Effort;
+use crate::env::{Disk, Env};
+use crate::model::{Bitmap, PartitionId};
+use crate::shard::block::Block;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Light sections of a day that are merged into one.
+const LIGHT_SECTIONS: usize = 8;
+/// Index files that are merged into one.
+const INDEX_FILES: usize = 16;
+/// Late rows reopen a packed day when they are this share of its bytes.
+const LATE_SHARE: u64 = 8;
+/// … or when the last of them is this old (ns).
+const LATE_AGE_NS: u64 = 86_400_000_000_000;
+/// Rows merged between two turns of other tasks.
+const STEP_ROWS: usize = 8192;
+/// How often days are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Sections to be merged into one.
+struct Job<E: Env> {
+    place: (PartitionId, i32),
+    sections: Vec<Section<E>>,
+    effort: Effort,
+}
+
+impl<E: Env> Shard<E> {
+    /// Packs every day now, however busy; comes back when that is done.
+    pub async fn compact(&self) -> Result<(), String> {
+        let inner = &self.inner;
+        let places: Vec<_> = self.version().sections.keys().copied().collect();
+        for place in places {
+            let job = inner.job_at(place, true);
+            if let Some(job) = job {
+                inner.run_job(job).await?;
+            }
+        }
+        inner.unlink_doomed().await
+    }
+}
+
+impl<E: Env> Inner<E> {
+    /// Runs for the shard's life.
+    pub(super) async fn compact_loop(self: Rc<Self>) {
+        while !self.has_failed() {
+            self.env.sleep(TICK).await;
+            if let Err(reason) = self.compact_once().await {
+                self.counters.borrow_mut().failed_tasks += 1;
+                log_failure("compaction", &reason);
+                self.env.sleep(10 * TICK).await;
+            }
+        }
+    }
+
+    async fn compact_once(&self) -> Result<(), String> {
+        self.unlink_doomed().await?;
+        if self.manifest.borrow().indexes.len() > INDEX_FILES {
+            self.merge_indexes().await?;
+        }
+        let places: Vec<_> = self.version.borrow().sections.keys().copied().collect();
+        for place in places {
+            if let Some(job) = self.job_at(place, false) {
+                self.run_job(job).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to do for one day; `now`: pack it whatever its age.
+    fn job_at(&self, place: (PartitionId, i32), now: bool) -> Option<Job<E>> {
+        if self.compacting.get() {
+            return None;
+        }
+        let sections = self.version.borrow().sections.get(&place)?.clone();
+        let manifest = self.manifest.borrow();
+        let is_packed = |section: &Section<E>| {
+            manifest.packed.contains(&section.reader.ident().file_id)
+        };
+        let light = sections.iter().position(|section| !is_packed(section));
+        let touched = self.touched.borrow().get(&place).copied().unwrap_or(0);
+        let age_ns = self.env.now_mono().saturating_sub(touched);
+        let quiet = u128::from(age_ns) >= self.options.compact_idle.as_nanos();
+        let Some(first_light) = light else {
+            let several = sections.len() > 1 && (now || quiet);
+            return several.then_some(Job { place, sections, effort: Effort::Pco });
+        };
+        let bytes = |all: &[Section<E>]| all.iter().map(|s| s.meta.bytes).sum::<u64>();
+        let (packed, late) = sections.split_at_checked(first_light)?;
+        let worth = bytes(late) * LATE_SHARE >= bytes(packed) || age_ns >= LATE_AGE_NS;
+        if now || (quiet && worth) {
+            return Some(Job { place, sections, effort: Effort::Pco });
+        }
+        let late = late.to_vec();
+        let many = late.len() >= LIGHT_SECTIONS;
+        many.then_some(Job { place, sections: late, effort: Effort::Light })
+    }
+
+    async fn run_job(&self, job: Job<E>) -> Result<(), String> {
+        if self.compacting.replace(true) {
+            return Ok(());
+        }
+        let done = self.merge_sections(&job).await;
+        self.compacting.set(false);
+        done
+    }
+
+    async fn merge_sections(&self, job: &Job<E>) -> Result<(), String> {
+        let needed = job.sections.iter().map(|s| s.meta.bytes).sum::<u64>();
+        let free = self.env.disk().free_bytes(&self.dir).await.map_err(|e| e.to_string())?;
+        if free < needed.saturating_add(self.options.free_bytes_min) {
+            return Ok(());
+        }
+        let file_id = self.next_file_id();
+        let path = names::segment(&self.dir, file_id);
+        let added = match self.write_merged(job, file_id, &path).await {
+            Ok(meta) => meta,
+            Err(error) => {
+                let _ = self.env.disk().remove(&path).await;
+                return Err(error.to_string());
+            }
+        };
+        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+        let reader = match &added {
+            Some(_) => Some(self.open_segment(file_id).await?),
+            None => None,
+        };
+        let removed: Vec<(u64, SectionKey)> =
+            job.sections.iter().map(|s| (s.reader.ident().file_id, s.meta.key)).collect();
+        if self.dropped_partitions.borrow().contains(&job.place.0) {
+            return self.env.disk().remove(&path).await.map_err(|error| error.to_string());
+        }
+        let bytes = added.as_ref().map_or(0, |meta| meta.bytes);
+        let tombstones = self.needed_tombstones(&removed, added.as_ref());
+        let packed = job.effort == Effort::Pco;
+        let edit = manifest::Edit::Compact { added, packed, removed: removed.clone(), tombstones };
+        self.edit(edit).await?;
+        if let Some(reader) = &reader {
+            self.install(|version| version.add_file(reader, |_| true));
+        }
+        self.retire_sections(&removed);
+        let mut counters = self.counters.borrow_mut();
+        counters.compactions += 1;
+        counters.compaction_bytes += bytes;
+        Ok(())
+    }
+
+    /// Deletes that a source left after this compaction must still obey, as the manifest keeps them.
+    fn needed_tombstones(&self, removed: &[(u64, SectionKey)], added: Option<&FileMeta>) -> Vec<u8> {
+        let version = self.version.borrow();
+        let left = version.sections.values().flatten().filter(|section| {
+            !removed.contains(&(section.reader.ident().file_id, section.meta.key))
+        });
+        let oldest = left
+            .map(|section| section.meta.key.max_seq)
+            .chain(added.into_iter().flat_map(|meta| &meta.sections).map(|s| s.key.max_seq))
+            .chain(version.frozen.as_ref().map(|_| self.frozen_seq.get()))
+            .min()
+            .unwrap_or(u64::MAX);
+        let mut tombstones = super::tombstone::Tombstones::clone(&version.tombstones);
+        tombstones.retain_newer_than(oldest);
+        let mut out = Vec::new();
+        tombstones.write(&mut out);
+        out
+    }
+
+    async fn write_merged(
+        &self,
+        job: &Job<E>,
+        file_id: u64,
+        path: &std::path::Path,
+    ) -> Result<Option<FileMeta>, SegmentError> {
+        let mut inputs = Vec::new();
+        for section in &job.sections {
+            inputs.extend(passes(section, &Select::all()).await?);
+        }
+        let mut merger = Merger::new(&inputs.iter().map(|pass| pass.max_seq).collect::<Vec<_>>());
+        let keys = || job.sections.iter().map(|section| section.meta.key);
+        let key = SectionKey {
+            partition: job.place.0,
+            day: job.place.1,
+            min_seq: keys().map(|key| key.min_seq).min().unwrap_or(0),
+            max_seq: keys().map(|key| key.max_seq).max().unwrap_or(0),
+        };
+        let mut writer = None;
+        while !merger.is_done() {
+            while let Some(input) = merger.wants() {
+                match self.next_block(&mut inputs, input).await? {
+                    Some(block) => merger.push(input, block),
+                    None => merger.finish(input),
+                }
+            }
+            let Some(mut block) = merger.next(STEP_ROWS) else { continue };
+            drop_expired(&mut block, self.env.now_wall());
+            if block.rows() > 0 {
+                if writer.is_none() {
+                    let mut fresh = Writer::create(&self.env, path, self.ident(file_id)).await?;
+                    fresh.begin_section(key, job.effort).await?;
+                    writer = Some(fresh);
+                }
+                if let Some(writer) = &mut writer {
+                    writer.push(&block).await?;
+                }
+            }
+            self.env.yield_now().await;
+        }
+        match writer {
+            Some(writer) => writer.finish().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The next Block of a pass, without what deletes and drops took.
+    async fn next_block(
+        &self,
+        inputs: &mut [Pass<E>],
+        input: usize,
+    ) -> Result<Option<Block>, SegmentError> {
+        let Some(pass) = inputs.get_mut(input) else { return Ok(None) };
+        let Some(mut block) = pass.next().await? else { return Ok(None) };
+        let tombstones = self.version.borrow().tombstones.clone();
+        tombstones.apply(pass.max_seq, &mut block);
+        self.drop_dead_series(&mut block);
+        Ok(Some(block))
+    }
+
+    fn drop_dead_series(&self, block: &mut Block) {
+        let index = self.index.borrow();
+        if block.runs.iter().all(|run| index.is_live(run.series)) {
+            return;
+        }
+        let mut keep = Bitmap::filled(block.rows(), true);
+        for run in block.runs.iter().filter(|run| !index.is_live(run.series)) {
+            run.range().for_each(|row| keep.set(row, false));
+        }
+        drop(index);
+        block.retain(&keep);
+    }
+
+    /// Takes sections out of what readers see; files without any are unlinked after their readers.
+    pub(super) fn retire_sections(&self, removed: &[(u64, SectionKey)]) {
+        let dead: Vec<(u64, Option<Rc<_>>)> = {
+            let (version, manifest) = (self.version.borrow(), self.manifest.borrow());
+            let mut all: Vec<_> = removed.iter().map(|(file, _)| *file).collect();
+            all.sort_unstable();
+            all.dedup();
+            let reader_of = |file: u64| {
+                let mut sections = version.sections.values().flatten();
+                sections.find(|s| s.reader.ident().file_id == file).map(|s| s.reader.clone())
+            };
+            let gone = all.into_iter().filter(|file| manifest.removed.contains(file));
+            gone.map(|file| (file, reader_of(file))).collect()
+        };
+        self.install(|version| version.remove(removed));
+        self.doomed.borrow_mut().extend(dead);
+    }
+
+    async fn unlink_doomed(&self) -> Result<(), String> {
+        let is_free = |reader: &Option<Rc<_>>| reader.as_ref().is_none_or(|r| Rc::strong_count(r) == 1);
+        let all = std::mem::take(&mut *self.doomed.borrow_mut());
+        let (free, held): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, r)| is_free(r));
+        self.doomed.borrow_mut().extend(held);
+        if free.is_empty() {
+            return Ok(());
+        }
+        let mut files = Vec::new();
+        for (file, reader) in free {
+            let is_segment = reader.is_some();
+            drop(reader);
+            self.cache.forget_file(file);
+            let path = if is_segment {
+                names::segment(&self.dir, file)
+            } else {
+                names::index(&self.dir, file)
+            };
+            self.env.disk().remove(&path).await.map_err(|error| error.to_string())?;
+            files.push(file);
+        }
+        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+        self.edit(manifest::Edit::Forget { files }).await
+    }
+
+    /// Replaces all index files by one that holds every living series.
+    async fn merge_indexes(&self) -> Result<(), String> {
+        let merged = self.manifest.borrow().indexes.clone();
+        let task = self.index.borrow().begin_base();
+        let base = self.write_index(task).await?;
+        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+        self.edit(manifest::Edit::MergeIndex { base, merged: merged.clone() }).await?;
+        self.doomed.borrow_mut().extend(merged.into_iter().map(|file| (file, None)));
+        Ok(())
+    }
+}

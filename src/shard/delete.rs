@@ -1,0 +1,58 @@
+//! Deletes: at once invisible, gone from the disk when compaction meets them.
+//!
+//! A delete is a log record with a sequence number T. In the active head matching rows go at once;
+//! every other source obeys the tombstone if all of its records are older than T. So a row written
+//! after the delete shows, whenever it is flushed or merged.
+
+use super::tombstone::{Tombstone, Tombstones};
+use super::{Inner, Shard, manifest};
+use crate::env::Env;
+use crate::model::{DbId, MeasurementId, PartitionId, TimeRange};
+use roaring::RoaringBitmap;
+use std::rc::Rc;
+
+impl<E: Env> Inner<E> {
+    /// A durable delete record takes effect; replay comes through here too.
+    pub(super) fn apply_delete(&self, seq: u64, series: RoaringBitmap, range: TimeRange) {
+        self.head.borrow_mut().delete(seq, &series, range);
+        self.install(|version| {
+            let mut tombstones = Tombstones::clone(&version.tombstones);
+            tombstones.push(Tombstone { seq, series, range });
+            version.tombstones = Rc::new(tombstones);
+        });
+    }
+}
+
+impl<E: Env> Shard<E> {
+    /// The catalog dropped partitions: their rows are gone at once and their files are unlinked after
+    /// the last reader. Durable when it comes back.
+    pub async fn drop_partitions(&self, partitions: &[PartitionId]) -> Result<(), String> {
+        let inner = &self.inner;
+        inner.dropped_partitions.borrow_mut().extend(partitions);
+        let removed = inner.manifest.borrow().sections_of(partitions);
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let tombstones = inner.manifest.borrow().tombstones.clone();
+        let edit = manifest::Edit::Compact {
+            added: None,
+            packed: false,
+            removed: removed.clone(),
+            tombstones,
+        };
+        inner.edit(edit).await?;
+        inner.retire_sections(&removed);
+        Ok(())
+    }
+
+    /// The catalog dropped a measurement: its series are dead at once.
+    pub fn drop_measurement(&self, measurement: MeasurementId) {
+        self.inner.dropped_measurements.borrow_mut().insert(measurement);
+        self.inner.index.borrow_mut().drop_measurement(measurement);
+    }
+
+    /// The catalog dropped a database: its series are dead at once.
+    pub fn drop_database(&self, db: DbId) {
+        self.inner.index.borrow_mut().drop_database(db);
+    }
+}

@@ -1,0 +1,279 @@
+//! Brings a shard back from its files, and starts its tasks.
+//!
+//! ```text
+//! manifest ▸ tidy the folder ▸ open segments (tails only) ▸ load index files ▸ replay the log ▸ serve
+//! ```
+//! Deleted at the start: temporaries, files the manifest names as removed, and file ids at or above its
+//! next id (made, never added). A file that is missing refuses the start; one that nothing names goes to
+//! `quarantine/` and is reported.
+
+use super::cache::BlockCache;
+use super::head::Head;
+use super::index::Index;
+use super::log::{self, Identity, LogError, Record, Recovered};
+use super::manifest::{self, State};
+use super::names::Kind;
+use super::segment::{Reader, SegmentError};
+use super::store::Store;
+use super::tombstone::{Tombstone, Tombstones};
+use super::version::Version;
+use super::{Counters, Inner, Options, Shard, index_file, journal, names};
+use crate::env::notify::{Gate, Notify};
+use crate::env::{Disk, Env, Queue, Task};
+use crate::model::{Batch, ShardId};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Why a shard does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("{}: {what}", .file.display())]
+    Manifest { file: PathBuf, what: String },
+    #[error("{} is named by the manifest and is not there", .file.display())]
+    Missing { file: PathBuf },
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Index(#[from] index_file::IndexFileError),
+}
+
+/// An open shard, and what the start met.
+pub struct Opened<E: Env> {
+    pub shard: Shard<E>,
+    pub recovered: Recovered,
+    /// Names moved to quarantine.
+    pub quarantined: Vec<String>,
+}
+
+/// What the log's replay fills.
+struct Replayed {
+    head: Head,
+    index: Index,
+    tombstones: Tombstones,
+    counters: Counters,
+}
+
+impl<E: Env> Shard<E> {
+    /// Opens shard `id` of a store in its epoch folder, or makes it when it is not there.
+    pub async fn open(
+        env: &E,
+        epoch_dir: &Path,
+        store: &Store,
+        id: ShardId,
+        options: Options,
+    ) -> Result<Opened<E>, OpenError> {
+        let dir = names::shard_dir(epoch_dir, id);
+        create_dirs(env, epoch_dir, &dir).await?;
+        let identity = Identity { store: store.id, shard: id, epoch: store.epoch };
+        let (journal, state) = open_manifest(env, &dir, identity).await?;
+        let mut quarantined = tidy(env, &dir, &state).await?;
+        let cache = Rc::new(BlockCache::new(options.cache_bytes));
+        let mut version = Version::default();
+        for (file_id, meta) in &state.files {
+            let path = names::segment(&dir, *file_id);
+            let ident = super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
+            let reader = Reader::open(env, &path, ident, cache.clone()).await?;
+            version.add_file(&reader, |section| {
+                meta.sections.iter().any(|living| living.key == section.key)
+            });
+        }
+        let mut index = Index::new();
+        for file_id in &state.indexes {
+            let ident = super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
+            index_file::load(env, &names::index(&dir, *file_id), ident, &mut index).await?;
+        }
+        let mut replayed = Replayed {
+            head: Head::new(),
+            index,
+            tombstones: read_tombstones(&dir, &state)?,
+            counters: Counters::new(),
+        };
+        let edit = journal.last_edit();
+        let origin = log::Origin {
+            dir: &names::log_dir(&dir),
+            identity,
+            from_seq: state.replay_from,
+            manifest_edit: edit,
+        };
+        let (log, recovered) = log::recover(env.clone(), origin, options.log, |seq, record| {
+            replayed.apply(seq, record)
+        })
+        .await?;
+        quarantine(env, &names::log_dir(&dir), &dir, &recovered.unknown).await?;
+        quarantined.extend(recovered.unknown.iter().cloned());
+        version.tombstones = Rc::new(replayed.tombstones);
+        let next_seq = recovered.next_seq.max(1);
+        let inner = Rc::new(Inner {
+            env: env.clone(),
+            dir,
+            id,
+            store: store.id,
+            options,
+            head_since: Cell::new(if replayed.head.rows() > 0 { env.now_mono().max(1) } else { 0 }),
+            index: RefCell::new(replayed.index),
+            head: RefCell::new(replayed.head),
+            version: RefCell::new(Rc::new(version)),
+            cache,
+            log,
+            manifest: RefCell::new(state),
+            journal: RefCell::new(Some(journal)),
+            editing: Gate::default(),
+            edit: Cell::new(edit),
+            queue: RefCell::new(VecDeque::new()),
+            queued: Notify::default(),
+            applied_seq: Cell::new(next_seq - 1),
+            frozen_seq: Cell::new(0),
+            frozen: Notify::default(),
+            flushed: Notify::default(),
+            flush_wanted: Cell::new(false),
+            dropped_partitions: RefCell::default(),
+            dropped_measurements: RefCell::default(),
+            doomed: RefCell::default(),
+            touched: RefCell::default(),
+            compacting: Cell::new(false),
+            disk_full: Cell::new(false),
+            failure: RefCell::new(None),
+            failed: Notify::default(),
+            counters: RefCell::new(replayed.counters),
+        });
+        env.spawn(Queue::Ingest, inner.clone().commit_loop()).detach();
+        env.spawn(Queue::Background, inner.clone().flush_loop()).detach();
+        env.spawn(Queue::Background, inner.clone().compact_loop()).detach();
+        inner.freeze_if_due();
+        Ok(Opened { shard: Shard { inner }, recovered, quarantined })
+    }
+}
+
+impl Replayed {
+    fn apply(&mut self, seq: u64, record: Record) -> Result<(), String> {
+        match record {
+            Record::DefineSeries(definitions) => {
+                for one in definitions {
+                    self.index
+                        .define(one.id, one.db, one.measurement, one.key.as_bytes())
+                        .map_err(|error| error.to_string())?;
+                }
+            }
+            Record::Rows(rows) => {
+                let batch = Batch {
+                    partition: rows.partition,
+                    series: Vec::new(),
+                    times: rows.times,
+                    columns: rows.columns,
+                };
+                let measurement_of = |id| self.index.measurement(id).unwrap_or_default();
+                self.head.append(seq, &batch, &rows.series, &measurement_of);
+            }
+            Record::Delete { series, range } => {
+                let series = series.into_iter().map(|id| id.0).collect();
+                self.head.delete(seq, &series, range);
+                self.tombstones.push(Tombstone { seq, series, range });
+            }
+            Record::Retire(series) => {
+                self.index.retire(&series.into_iter().map(|id| id.0).collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn create_dirs<E: Env>(env: &E, epoch_dir: &Path, dir: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io { path: dir.to_owned(), source };
+    env.disk().create_dir(dir).await.map_err(failed)?;
+    env.disk().sync_dir(epoch_dir).await.map_err(failed)
+}
+
+async fn open_manifest<E: Env>(
+    env: &E,
+    dir: &Path,
+    identity: Identity,
+) -> Result<(journal::Journal<E>, State), OpenError> {
+    let wrong = |what: &str| OpenError::Manifest {
+        file: dir.join("manifest"),
+        what: format!("{what} is whole, yet not what this version writes"),
+    };
+    let (journal, snapshot, edits) =
+        journal::open(env.clone(), dir, "manifest", identity).await?;
+    let mut state = match snapshot {
+        Some(bytes) if !bytes.is_empty() => {
+            manifest::decode_state(&bytes).ok_or_else(|| wrong("the snapshot"))?
+        }
+        _ => State { next_file_id: 1, ..State::default() },
+    };
+    for bytes in &edits {
+        state.apply(&manifest::decode_edit(bytes).ok_or_else(|| wrong("an edit"))?);
+    }
+    Ok((journal, state))
+}
+
+fn read_tombstones(dir: &Path, state: &State) -> Result<Tombstones, OpenError> {
+    if state.tombstones.is_empty() {
+        return Ok(Tombstones::default());
+    }
+    Tombstones::read(&state.tombstones).map_err(|error| OpenError::Manifest {
+        file: dir.join("manifest"),
+        what: error.to_string(),
+    })
+}
+
+/// Removes what is certainly dead, checks that what lives is there, and gives the names of the rest,
+/// which it moved to quarantine.
+async fn tidy<E: Env>(env: &E, dir: &Path, state: &State) -> Result<Vec<String>, OpenError> {
+    let failed = |source| OpenError::Io { path: dir.to_owned(), source };
+    let present = env.disk().list(dir).await.map_err(failed)?;
+    let living = state.files.keys().map(|id| names::segment(dir, *id));
+    let living: Vec<PathBuf> =
+        living.chain(state.indexes.iter().map(|id| names::index(dir, *id))).collect();
+    let is_there = |path: &Path| present.iter().any(|name| dir.join(name) == path);
+    if let Some(file) = living.iter().find(|path| !is_there(path)) {
+        return Err(OpenError::Missing { file: file.clone() });
+    }
+    let mut unknown = Vec::new();
+    for name in present {
+        let path = dir.join(&name);
+        let dead = match names::kind_of(&name) {
+            Kind::Temporary => true,
+            Kind::Segment(id) | Kind::Index(id) => {
+                state.removed.contains(&id) || id >= state.next_file_id
+            }
+            Kind::Own => continue,
+            Kind::Unknown => false,
+        };
+        if living.contains(&path) {
+            continue;
+        }
+        if dead {
+            env.disk().remove(&path).await.map_err(failed)?;
+        } else {
+            unknown.push(name);
+        }
+    }
+    quarantine(env, dir, dir, &unknown).await?;
+    env.disk().sync_dir(dir).await.map_err(failed)?;
+    Ok(unknown)
+}
+
+async fn quarantine<E: Env>(
+    env: &E,
+    from: &Path,
+    dir: &Path,
+    found: &[String],
+) -> Result<(), OpenError> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let to = names::quarantine_dir(dir);
+    let failed = |source| OpenError::Io { path: to.clone(), source };
+    env.disk().create_dir(&to).await.map_err(failed)?;
+    for name in found {
+        env.disk().rename(&from.join(name), &to.join(name)).await.map_err(failed)?;
+    }
+    env.disk().sync_dir(&to).await.map_err(failed)
+}

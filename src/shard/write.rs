@@ -1,0 +1,409 @@
+//! The write path: a queue, one commit in flight, and the head after it.
+//!
+//! In: `WriteRequest`s and deletes from any number of tasks. Out: series ids for the keys that were
+//! new, after the rows are durable and visible. Everything that arrives while a commit is on its way
+//! to the disk shares the next one.
+//!
+//! ```text
+//! queue ──take──▶ resolve series, encode records ──▶ log.commit ──▶ apply to head, in order ──▶ answer
+//! ```
+
+use super::log::record;
+use super::log::{Definition, LogError};
+use super::index::{Index, IndexError};
+use super::{Inner, Shard};
+use crate::env::notify::{Giver, promise};
+use crate::env::Env;
+use crate::model::{
+    Batch, DbId, MeasurementId, SeriesId, SeriesKey, SeriesRef, TimeRange, WriteRequest,
+};
+use roaring::RoaringBitmap;
+use std::cell::RefMut;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Encoded records beyond this start a commit of their own (bytes).
+const COMMIT_BYTES: usize = 4 << 20;
+
+/// What a write gives back.
+#[derive(Debug)]
+pub struct Written {
+    /// The id of each of the request's new keys, in order.
+    pub ids: Vec<SeriesId>,
+    /// The request, for its buffers.
+    pub spent: WriteRequest,
+}
+
+/// Why a write was not acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A partition or measurement was dropped meanwhile: names have to be resolved again.
+    #[error("a name in the write was dropped meanwhile")]
+    Stale,
+    #[error("no space left on the disk")]
+    DiskFull,
+    #[error("a series key of the write is malformed")]
+    Malformed,
+    #[error("the index is full")]
+    IndexFull,
+    /// The shard acknowledges nothing any more; the write may or may not be on disk.
+    #[error("writes have stopped: {0}")]
+    Failed(String),
+}
+
+/// One thing to be committed, and whom to tell.
+pub(super) enum Pending {
+    Write { write: WriteRequest, done: Giver<Result<Written, WriteError>> },
+    Delete { series: RoaringBitmap, range: TimeRange, done: Giver<Result<(), WriteError>> },
+    Retire { series: RoaringBitmap, done: Giver<Result<(), WriteError>> },
+}
+
+impl<E: Env> Shard<E> {
+    /// Writes rows; comes back when they are durable and visible.
+    pub async fn write(&self, write: WriteRequest) -> Result<Written, WriteError> {
+        let (done, result) = promise();
+        self.inner.submit(Pending::Write { write, done })?;
+        result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
+    }
+
+    /// Deletes the rows of these series within a range; comes back when that is durable and visible.
+    pub async fn delete(&self, series: RoaringBitmap, range: TimeRange) -> Result<(), WriteError> {
+        let (done, result) = promise();
+        self.inner.submit(Pending::Delete { series, range, done })?;
+        result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
+    }
+
+    /// Ends these series: their keys get new ids when seen again.
+    pub async fn retire(&self, series: RoaringBitmap) -> Result<(), WriteError> {
+        let (done, result) = promise();
+        self.inner.submit(Pending::Retire { series, done })?;
+        result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
+    }
+
+    fn reason(&self) -> String {
+        self.failure().unwrap_or_else(|| "the shard is closing".to_owned())
+    }
+}
+
+impl<E: Env> Inner<E> {
+    fn submit(&self, pending: Pending) -> Result<(), WriteError> {
+        if let Some(reason) = self.failure.borrow().clone() {
+            return Err(WriteError::Failed(reason));
+        }
+        if self.disk_full.get() && matches!(pending, Pending::Write { .. }) {
+            return Err(WriteError::DiskFull);
+        }
+        self.queue.borrow_mut().push_back(pending);
+        self.queued.notify();
+        Ok(())
+    }
+
+    /// Runs for the shard's life.
+    pub(super) async fn commit_loop(self: Rc<Self>) {
+        while !self.has_failed() {
+            self.wait_for_work().await;
+            self.wait_for_room().await;
+            let group = self.encode_group();
+            if group.count == 0 {
+                group.answer_only();
+                continue;
+            }
+            let started = self.env.now_mono();
+            let first_seq = self.log.next_seq();
+            let bytes = group.bytes.len();
+            let done = self.log.commit(&group.bytes, first_seq, group.count, self.edit.get()).await;
+            match done {
+                Ok(()) => {
+                    self.note_commit(started, bytes, group.count);
+                    self.apply(group, first_seq);
+                }
+                Err(LogError::Full) => group.refuse(&WriteError::DiskFull),
+                Err(error) => {
+                    self.fail(error.to_string());
+                    group.refuse(&WriteError::Failed(error.to_string()));
+                }
+            }
+        }
+        self.queue.borrow_mut().clear();
+    }
+
+    /// Waits for something to commit; seals the log after a while of idleness.
+    async fn wait_for_work(self: &Rc<Self>) {
+        let waiting = || (!self.queue.borrow().is_empty() || self.has_failed()).then_some(());
+        if waiting().is_some() {
+            return;
+        }
+        if self.log.needs_seal() {
+            let idle = self.log.options().seal_after;
+            if self.within(idle, self.queued.until(waiting)).await.is_some() {
+                return;
+            }
+            if let Err(error) = self.log.seal().await
+                && !matches!(error, LogError::Full)
+            {
+                self.fail(error.to_string());
+            }
+        }
+        self.queued.until(waiting).await;
+    }
+
+    /// A full head behind a frozen one stops commits until the flush is over.
+    async fn wait_for_room(&self) {
+        let room = || {
+            let full = self.head.borrow().bytes() >= 2 * self.options.head_bytes_max;
+            let frozen = self.version.borrow().frozen.is_some();
+            (!(full && frozen) || self.has_failed()).then_some(())
+        };
+        self.flushed.until(room).await;
+    }
+
+    /// The future's value if it comes within `limit`.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let timer = async {
+            self.env.sleep(limit).await;
+            None
+        };
+        futures_lite::future::or(async { Some(future.await) }, timer).await
+    }
+
+    fn encode_group(&self) -> Group {
+        let mut group = Group::default();
+        while group.bytes.len() < COMMIT_BYTES {
+            let Some(pending) = self.queue.borrow_mut().pop_front() else { break };
+            self.encode(pending, &mut group);
+        }
+        group
+    }
+
+    fn encode(&self, pending: Pending, group: &mut Group) {
+        match pending {
+            Pending::Write { write, done } => match self.resolve(&write, group) {
+                Ok(resolved) => group.push_write(write, resolved, done),
+                Err(error) => group.steps.push(Step::Refused { error, done }),
+            },
+            Pending::Delete { series, range, done } => {
+                let ids: Vec<SeriesId> = series.iter().map(SeriesId).collect();
+                record::put_delete(&ids, range, &mut group.bytes);
+                group.count += 1;
+                group.steps.push(Step::Delete { series, range, done });
+            }
+            Pending::Retire { series, done } => {
+                let ids: Vec<SeriesId> = series.iter().map(SeriesId).collect();
+                record::put_retire(&ids, &mut group.bytes);
+                group.count += 1;
+                group.steps.push(Step::Retire { series, done });
+            }
+        }
+    }
+
+    /// Series of every row; definitions of new ones go into the group's records first.
+    fn resolve(&self, write: &WriteRequest, group: &mut Group) -> Result<Resolved, WriteError> {
+        self.check_names(write)?;
+        let mut interner = Interner { index: self.index.borrow_mut(), definitions: Vec::new() };
+        let resolved = interner.resolve(write);
+        if !interner.definitions.is_empty() {
+            record::put_definitions(&interner.definitions, &mut group.bytes);
+            group.count += 1;
+            group.steps.push(Step::Defined);
+        }
+        resolved
+    }
+
+    fn check_names(&self, write: &WriteRequest) -> Result<(), WriteError> {
+        let partitions = self.dropped_partitions.borrow();
+        let measurements = self.dropped_measurements.borrow();
+        let stale = write.batches.iter().any(|batch| partitions.contains(&batch.partition))
+            || write.new_series.iter().any(|new| measurements.contains(&new.measurement));
+        if stale { Err(WriteError::Stale) } else { Ok(()) }
+    }
+
+    fn note_commit(&self, started: u64, bytes: usize, records: u32) {
+        let mut counters = self.counters.borrow_mut();
+        counters.commits += 1;
+        counters.commit_records += u64::from(records);
+        counters.commit_bytes += bytes as u64;
+        let elapsed = self.env.now_mono().saturating_sub(started);
+        if let Some(histogram) = &mut counters.commit_ns {
+            histogram.saturating_record(elapsed.max(1));
+        }
+    }
+}
+
+/// A request whose series are known.
+struct Resolved {
+    /// The id of each new key.
+    new: Vec<SeriesId>,
+    /// The series of each row, by Batch.
+    rows: Vec<Vec<SeriesId>>,
+}
+
+struct Interner<'a> {
+    index: RefMut<'a, Index>,
+    definitions: Vec<Definition>,
+}
+
+impl Interner<'_> {
+    fn resolve(&mut self, write: &WriteRequest) -> Result<Resolved, WriteError> {
+        let mut new = Vec::with_capacity(write.new_series.len());
+        for series in &write.new_series {
+            new.push(self.intern(write.db, series.measurement, &series.key)?);
+        }
+        let mut rows = Vec::with_capacity(write.batches.len());
+        for batch in &write.batches {
+            let ids = batch.series.iter().map(|series| self.series(*series, &new));
+            rows.push(ids.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(Resolved { new, rows })
+    }
+
+    fn series(&mut self, series: SeriesRef, new: &[SeriesId]) -> Result<SeriesId, WriteError> {
+        match series.resolve() {
+            Ok(id) if self.index.is_live(id) => Ok(id),
+            Ok(retired) => self.intern_again(retired),
+            Err(position) => new.get(position as usize).copied().ok_or(WriteError::Malformed),
+        }
+    }
+
+    /// The sender's id is of a series that was dropped since: its key gets a new one.
+    fn intern_again(&mut self, id: SeriesId) -> Result<SeriesId, WriteError> {
+        let known = (self.index.db(id), self.index.measurement(id), self.index.key(id));
+        let (Some(db), Some(measurement), Some(key)) = known else { return Err(WriteError::Stale) };
+        self.intern(db, measurement, key.as_bytes())
+    }
+
+    fn intern(&mut self, db: DbId, m: MeasurementId, key: &[u8]) -> Result<SeriesId, WriteError> {
+        let (id, new) = self.index.intern(db, m, key).map_err(|error| match error {
+            IndexError::Full => WriteError::IndexFull,
+            _ => WriteError::Malformed,
+        })?;
+        if new {
+            let key = SeriesKey::from_bytes(key).ok_or(WriteError::Malformed)?;
+            self.definitions.push(Definition { db, measurement: m, id, key });
+        }
+        Ok(id)
+    }
+}
+
+/// Records of one commit, and what to do when it is durable.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    count: u32,
+    steps: Vec<Step>,
+}
+
+/// What one or more records of the commit mean.
+enum Step {
+    /// One record; the index knows the series already.
+    Defined,
+    /// One record per piece.
+    Write {
+        write: WriteRequest,
+        resolved: Resolved,
+        done: Giver<Result<Written, WriteError>>,
+    },
+    Delete {
+        series: RoaringBitmap,
+        range: TimeRange,
+        done: Giver<Result<(), WriteError>>,
+    },
+    Retire {
+        series: RoaringBitmap,
+        done: Giver<Result<(), WriteError>>,
+    },
+    /// No record.
+    Refused {
+        error: WriteError,
+        done: Giver<Result<Written, WriteError>>,
+    },
+}
+
+impl Group {
+    fn push_write(
+        &mut self,
+        write: WriteRequest,
+        resolved: Resolved,
+        done: Giver<Result<Written, WriteError>>,
+    ) {
+        for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
+            record::put_rows(batch, ids, &mut self.bytes);
+            self.count += 1;
+        }
+        self.steps.push(Step::Write { write, resolved, done });
+    }
+
+    /// Nothing was to be committed.
+    fn answer_only(self) {
+        for step in self.steps {
+            match step {
+                Step::Refused { error, done } => done.keep(Err(error)),
+                Step::Write { write, resolved, done } => {
+                    done.keep(Ok(Written { ids: resolved.new, spent: write }));
+                }
+                Step::Defined | Step::Delete { .. } | Step::Retire { .. } => {}
+            }
+        }
+    }
+
+    fn refuse(self, error: &WriteError) {
+        for step in self.steps {
+            match step {
+                Step::Defined => {}
+                Step::Write { done, .. } => done.keep(Err(error.clone())),
+                Step::Refused { error, done } => done.keep(Err(error)),
+                Step::Delete { done, .. } | Step::Retire { done, .. } => {
+                    done.keep(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl<E: Env> Inner<E> {
+    /// The commit is durable: rows become visible in order, then their senders are told.
+    fn apply(&self, group: Group, first_seq: u64) {
+        let mut seq = first_seq;
+        if self.head_since.get() == 0 {
+            self.head_since.set(self.env.now_mono().max(1));
+        }
+        for step in group.steps {
+            match step {
+                Step::Defined => seq += 1,
+                Step::Refused { error, done } => done.keep(Err(error)),
+                Step::Write { write, resolved, done } => {
+                    for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
+                        self.append(seq, batch, ids);
+                        seq += 1;
+                    }
+                    done.keep(Ok(Written { ids: resolved.new, spent: write }));
+                }
+                Step::Delete { series, range, done } => {
+                    self.apply_delete(seq, series, range);
+                    seq += 1;
+                    done.keep(Ok(()));
+                }
+                Step::Retire { series, done } => {
+                    self.index.borrow_mut().retire(&series);
+                    seq += 1;
+                    done.keep(Ok(()));
+                }
+            }
+        }
+        self.applied_seq.set(seq.saturating_sub(1));
+        self.freeze_if_due();
+    }
+
+    /// Rows of a durable record enter the head; replay comes through here too.
+    pub(super) fn append(&self, seq: u64, batch: &Batch, ids: &[SeriesId]) {
+        let index = self.index.borrow();
+        let measurement_of = |id| index.measurement(id).unwrap_or_default();
+        self.head.borrow_mut().append(seq, batch, ids, &measurement_of);
+        let mut counters = self.counters.borrow_mut();
+        counters.points += batch.rows() as u64;
+        counters.values += (batch.rows() * batch.columns.len()) as u64;
+    }
+}
