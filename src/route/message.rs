@@ -85,4 +85,3 @@ pub fn write_bytes(write: &WriteRequest) -> usize {
     let keys: usize = write.new_series.iter().map(|series| series.key.len() + 16).sum();
     write.batches.iter().map(batch).sum::<usize>() + keys
 }
-

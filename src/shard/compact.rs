@@ -88,9 +88,8 @@ impl<E: Env> Inner<E> {
         }
         let sections = self.version.borrow().sections.get(&place)?.clone();
         let manifest = self.manifest.borrow();
-        let is_packed = |section: &Section<E>| {
-            manifest.packed.contains(&section.reader.ident().file_id)
-        };
+        let is_packed =
+            |section: &Section<E>| manifest.packed.contains(&section.reader.ident().file_id);
         let light = sections.iter().position(|section| !is_packed(section));
         let touched = self.touched.borrow().get(&place).copied().unwrap_or(0);
         let age_ns = self.env.now_mono().saturating_sub(touched);
@@ -160,7 +159,11 @@ impl<E: Env> Inner<E> {
     }
 
     /// Deletes that a source left after this compaction must still obey, as the manifest keeps them.
-    fn needed_tombstones(&self, removed: &[(u64, SectionKey)], added: Option<&FileMeta>) -> Vec<u8> {
+    fn needed_tombstones(
+        &self,
+        removed: &[(u64, SectionKey)],
+        added: Option<&FileMeta>,
+    ) -> Vec<u8> {
         let version = self.version.borrow();
         let left = version.sections.values().flatten().filter(|section| {
             !removed.contains(&(section.reader.ident().file_id, section.meta.key))
@@ -270,7 +273,8 @@ impl<E: Env> Inner<E> {
     }
 
     async fn unlink_doomed(&self) -> Result<(), String> {
-        let is_free = |reader: &Option<Rc<_>>| reader.as_ref().is_none_or(|r| Rc::strong_count(r) == 1);
+        let is_free =
+            |reader: &Option<Rc<_>>| reader.as_ref().is_none_or(|r| Rc::strong_count(r) == 1);
         let all = std::mem::take(&mut *self.doomed.borrow_mut());
         let (free, held): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, r)| is_free(r));
         self.doomed.borrow_mut().extend(held);

@@ -52,7 +52,8 @@ impl<E: Env> Inner<E> {
         };
         let has_work = rows > 0 || seqs.is_some() || self.index.borrow().has_changes();
         let age_ns = self.env.now_mono().saturating_sub(self.head_since.get());
-        let old = self.head_since.get() != 0 && u128::from(age_ns) > self.options.head_age_max.as_nanos();
+        let old =
+            self.head_since.get() != 0 && u128::from(age_ns) > self.options.head_age_max.as_nanos();
         let due = self.flush_wanted.get()
             || old
             || bytes >= self.options.head_bytes_max
@@ -71,9 +72,8 @@ impl<E: Env> Inner<E> {
     /// Runs for the shard's life.
     pub(super) async fn flush_loop(self: Rc<Self>) {
         loop {
-            let ready = || {
-                (self.version.borrow().frozen.is_some() || self.has_failed()).then_some(())
-            };
+            let ready =
+                || (self.version.borrow().frozen.is_some() || self.has_failed()).then_some(());
             if self.within(TICK, self.frozen.until(ready)).await.is_none() {
                 self.freeze_if_due();
                 self.watch_disk().await;
@@ -148,7 +148,8 @@ impl<E: Env> Inner<E> {
         min_seq: u64,
         max_seq: u64,
     ) -> Result<Option<FileMeta>, String> {
-        let dropped = |partition: &PartitionId| self.dropped_partitions.borrow().contains(partition);
+        let dropped =
+            |partition: &PartitionId| self.dropped_partitions.borrow().contains(partition);
         let sections: Vec<_> =
             frozen.sections().into_iter().filter(|(partition, _)| !dropped(partition)).collect();
         if sections.is_empty() || frozen.rows() == 0 {

@@ -84,11 +84,8 @@ pub async fn load<E: Env>(
     index: &mut Index,
 ) -> Result<(), IndexFileError> {
     let failed = |source| IndexFileError::Io { file: path.to_owned(), source };
-    let damaged = |offset: u64, what: String| IndexFileError::Damaged {
-        file: path.to_owned(),
-        offset,
-        what,
-    };
+    let damaged =
+        |offset: u64, what: String| IndexFileError::Damaged { file: path.to_owned(), offset, what };
     let file = env.disk().open(path, Open::Read).await.map_err(failed)?;
     let head = file.read_at(0, BLOCK_BYTES).await.map_err(failed)?;
     let payload = payload_bytes(&head, ident)
@@ -97,7 +94,7 @@ pub async fn load<E: Env>(
     if size < BLOCK_BYTES as u64 + payload {
         return Err(damaged(size, "the file is cut".to_owned()));
     }
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     let (mut pending, mut read) = (Vec::new(), 0u64);
     while read < payload {
         let len = (payload - read).min(PIECE_BYTES as u64) as usize;

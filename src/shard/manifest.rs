@@ -10,8 +10,7 @@ use crate::model::PartitionId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One durable change.
-#[derive(Clone, PartialEq, Debug)]
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, PartialEq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Edit {
     /// A head went to disk: everything before `replay_from` is in files now.
     Flush {
@@ -36,8 +35,7 @@ pub enum Edit {
 }
 
 /// What the manifest says.
-#[derive(Clone, PartialEq, Debug, Default)]
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct State {
     /// Files with this id or a larger one were never added: leftovers of a crash.
     pub next_file_id: u64,
@@ -171,12 +169,8 @@ mod tests {
         state.apply(&flush(file(5, &[a, b]), 10));
         assert_eq!((state.next_file_id, state.replay_from), (7, 10));
         assert_eq!(state.sections_of(&[PartitionId(2)]), [(5, b)]);
-        let merged = |removed, added| Edit::Compact {
-            added,
-            packed: true,
-            removed,
-            tombstones: Vec::new(),
-        };
+        let merged =
+            |removed, added| Edit::Compact { added, packed: true, removed, tombstones: Vec::new() };
         state.apply(&merged(vec![(5, a)], Some(file(9, &[a]))));
         assert!(state.files.contains_key(&5) && state.removed.is_empty());
         state.apply(&merged(vec![(5, b)], None));

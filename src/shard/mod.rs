@@ -17,6 +17,8 @@ pub mod head;
 pub mod index;
 mod index_file;
 pub mod journal;
+#[cfg(test)]
+mod life_tests;
 pub mod log;
 mod manifest;
 pub mod merge;
@@ -35,8 +37,8 @@ mod write;
 pub use open::{OpenError, Opened};
 pub use write::{WriteError, Written};
 
-use crate::env::notify::{Gate, Notify};
 use crate::env::Env;
+use crate::env::notify::{Gate, Notify};
 use crate::model::{FixedSet, MeasurementId, PartitionId, ShardId};
 use cache::BlockCache;
 use head::Head;
@@ -176,6 +178,16 @@ impl<E: Env> Shard<E> {
             frozen_seq: self.inner.frozen_seq.get(),
             version,
         }
+    }
+
+    /// Partitions that have rows here.
+    pub fn partitions(&self) -> Vec<PartitionId> {
+        let head = self.inner.head.borrow();
+        let mut all: Vec<PartitionId> = head.partitions().map(|(id, ..)| id).collect();
+        all.extend(self.inner.version.borrow().sections.keys().map(|(id, _)| *id));
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Why the shard acknowledges nothing any more, if so.

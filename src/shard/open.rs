@@ -78,7 +78,8 @@ impl<E: Env> Shard<E> {
         let mut version = Version::default();
         for (file_id, meta) in &state.files {
             let path = names::segment(&dir, *file_id);
-            let ident = super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
+            let ident =
+                super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
             let reader = Reader::open(env, &path, ident, cache.clone()).await?;
             version.add_file(&reader, |section| {
                 meta.sections.iter().any(|living| living.key == section.key)
@@ -86,7 +87,8 @@ impl<E: Env> Shard<E> {
         }
         let mut index = Index::new();
         for file_id in &state.indexes {
-            let ident = super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
+            let ident =
+                super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
             index_file::load(env, &names::index(&dir, *file_id), ident, &mut index).await?;
         }
         let mut replayed = Replayed {
@@ -199,8 +201,7 @@ async fn open_manifest<E: Env>(
         file: dir.join("manifest"),
         what: format!("{what} is whole, yet not what this version writes"),
     };
-    let (journal, snapshot, edits) =
-        journal::open(env.clone(), dir, "manifest", identity).await?;
+    let (journal, snapshot, edits) = journal::open(env.clone(), dir, "manifest", identity).await?;
     let mut state = match snapshot {
         Some(bytes) if !bytes.is_empty() => {
             manifest::decode_state(&bytes).ok_or_else(|| wrong("the snapshot"))?

@@ -52,7 +52,11 @@ pub fn epoch_dir(data: &Path, epoch: u32) -> PathBuf {
 }
 
 /// Opens the store of a data folder, or makes one of `shards` shards when there is none.
-pub async fn open_or_create<E: Env>(env: &E, data: &Path, shards: u32) -> Result<Store, StoreError> {
+pub async fn open_or_create<E: Env>(
+    env: &E,
+    data: &Path,
+    shards: u32,
+) -> Result<Store, StoreError> {
     let path = data.join("STORE");
     let failed = |source| StoreError::Io { file: path.clone(), source };
     env.disk().create_dir(data).await.map_err(failed)?;

@@ -8,12 +8,12 @@
 //! queue ──take──▶ resolve series, encode records ──▶ log.commit ──▶ apply to head, in order ──▶ answer
 //! ```
 
+use super::index::{Index, IndexError};
 use super::log::record;
 use super::log::{Definition, LogError};
-use super::index::{Index, IndexError};
 use super::{Inner, Shard};
-use crate::env::notify::{Giver, promise};
 use crate::env::Env;
+use crate::env::notify::{Giver, promise};
 use crate::model::{
     Batch, DbId, MeasurementId, SeriesId, SeriesKey, SeriesRef, TimeRange, WriteRequest,
 };

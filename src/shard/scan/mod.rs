@@ -6,10 +6,8 @@
 pub mod partial;
 pub mod request;
 
-pub use partial::{
-    Found, Group, Part, Picked, Rows, Samples, ScanError, States, Summary,
-};
+pub use partial::{Found, Group, Part, Picked, Rows, Samples, ScanError, States, Summary};
 pub use request::{
-    Aggregate, Aux, Buckets, Expr, FieldRef, Function, MathFunction, Operator, Order, Output,
-    Request,
+    Aggregate, Aux, Buckets, Expr, FieldRef, Function, KeyFilter, Lookup, MathFunction, Operator,
+    Order, Output, Request, Want,
 };

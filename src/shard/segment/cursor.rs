@@ -4,7 +4,7 @@
 //! Directories and chunks that cannot hold a selected row are passed over unread. Where a whole chunk is
 //! selected its pieces come in one read; else its runs come first and say whether columns are needed.
 
-use super::directory::{ChunkInfo, ColumnPlace, Directory};
+use super::directory::{ChunkId, ChunkInfo, ColumnPlace, Directory};
 use super::extract::{self, Fault, Rows};
 use super::read::{self, Piece, Reader};
 use super::{SegmentError, Select};
@@ -25,6 +25,8 @@ pub struct Cursor<E: Env> {
     /// Directories that may hold a selected row and were not looked at yet.
     directories: VecDeque<u32>,
     chunks: VecDeque<Candidate>,
+    /// Chunks before the first and behind the second are passed over.
+    bounds: Option<(ChunkId, ChunkId)>,
     /// Values decoded since other tasks had a turn.
     decoded: usize,
 }
@@ -42,7 +44,14 @@ impl<E: Env> Cursor<E> {
             .filter(|(_, head)| select.overlaps(head.first, head.last, head.time))
             .map(|(number, _)| number)
             .collect();
-        Cursor { reader, select, directories, chunks: VecDeque::new(), decoded: 0 }
+        Cursor { reader, select, directories, chunks: VecDeque::new(), bounds: None, decoded: 0 }
+    }
+
+    /// The same cursor for the chunks from `first` to `last` alone.
+    pub fn between(mut self, first: ChunkId, last: ChunkId) -> Cursor<E> {
+        self.directories.retain(|number| (first.directory..=last.directory).contains(number));
+        self.bounds = Some((first, last));
+        self
     }
 
     /// The chunk that `next` looks at next, as its directory describes it; not all that may match do.
@@ -56,7 +65,9 @@ impl<E: Env> Cursor<E> {
             let bytes = self.reader.directory(number).await?;
             let Some(directory) = Directory::open(&bytes, number) else { continue };
             for info in directory.chunks() {
-                if !self.select.overlaps(info.first, info.last, info.time) {
+                let outside = |(first, last)| info.id < first || info.id > last;
+                let apart = !self.select.overlaps(info.first, info.last, info.time);
+                if apart || self.bounds.is_some_and(outside) {
                     continue;
                 }
                 let columns = self.wanted(directory.columns(info.id.index));

@@ -24,7 +24,7 @@ pub const BYTES_MAX: usize = 256 << 10;
 const BASE_BYTES: usize = 64 + SUM_BYTES;
 
 /// A chunk, by number of its directory in the file and its place there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChunkId {
     pub directory: u32,
     pub index: u32,

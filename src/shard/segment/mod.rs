@@ -60,7 +60,9 @@ pub struct FileIdent {
 }
 
 /// What a section holds: rows of one partition and UTC day, from these log records.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct SectionKey {
     pub partition: PartitionId,
     /// Days since 1970-01-01 (`model::time::day_of`).
@@ -71,7 +73,7 @@ pub struct SectionKey {
 }
 
 /// A section of a file, in figures.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct SectionMeta {
     pub key: SectionKey,
     pub rows: u64,
@@ -89,7 +91,7 @@ pub struct SectionMeta {
 }
 
 /// A finished file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct FileMeta {
     pub file_id: u64,
     /// Size of the file.
