@@ -1,7 +1,8 @@
 //! Speed and size of the value codecs on the three kinds of columns that fill a store.
 //!
-//! Run by `cargo bench --bench codec`. Prints bytes a value of each codec first, then values a second
-//! in and out, by CPU time: other work on the machine does not count. The columns are 32 k rows in pages of 1,024, as a closed day has them.
+//! Run by `cargo bench --bench codec`. Prints bytes a value of each codec first, then values a
+//! second in and out, by CPU time: other work on the machine does not count. The columns are 32 k
+//! rows in pages of 1,024, as a closed day has them.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringtail::codec::chunk::{self, Effort};

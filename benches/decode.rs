@@ -1,5 +1,5 @@
-//! Decoding speed: lines of ten float fields with ten tags (the cpu measurement of the TSBS suite, 1,000
-//! hosts), and telnet `put` lines, into recycled Batches with known names and series.
+//! Decoding speed: lines of ten float fields with ten tags (the cpu measurement of the TSBS suite,
+//! 1,000 hosts), and telnet `put` lines, into recycled Batches with known names and series.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringtail::catalog::State;

@@ -1,9 +1,10 @@
 //! Segment files of 4,000 series x 360 rows (10 s, one hour) x 10 two-decimal random walks.
 //!
-//! Prints, for each effort: writing per value and bytes per value; scans of one column over all series
-//! and of all columns, from disk and from the block cache; one series' hour. Files lie in the
-//! `target` folder of the build, in the real environment. Each figure is given as time on the
-//! processor and as time passed, which on a busy machine differ. Run with `cargo bench --bench segment`.
+//! Prints, for each effort: writing per value and bytes per value; scans of one column over all
+//! series and of all columns, from disk and from the block cache; one series' hour. Files lie in
+//! the `target` folder of the build, in the real environment. Each figure is given as time on the
+//! processor and as time passed, which on a busy machine differ. Run with `cargo bench --bench
+//! segment`.
 
 use ringtail::codec::chunk::Effort;
 use ringtail::env::Env;

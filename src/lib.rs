@@ -1,7 +1,7 @@
 //! ringtail: a time-series storage server, one pinned thread and one io_uring per core.
 //!
-//! Modules are listed from the outside to the inside, the way data flows; a module imports only from
-//! modules below it in this list (held by `tests/tidy.rs`):
+//! Modules are listed from the outside to the inside, the way data flows; a module imports only
+//! from modules below it in this list (held by `tests/tidy.rs`):
 //!
 //! `cli` > `server` > `listen` > `api` > `encode` > `query` > `influxql` > `protocol` > `route` >
 //! `catalog` > `shard` > `codec` > `model` > `stats` > `config` > `env`

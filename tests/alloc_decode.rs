@@ -1,6 +1,8 @@
 //! Decoding allocates nothing per line in steady state: with known names, known series and recycled
 //! buffers the number of allocations of a request does not depend on its number of lines.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
 use ringtail::catalog::State;
 use ringtail::catalog::command::Command;
 use ringtail::model::SeriesId;

@@ -1,5 +1,5 @@
-//! What can be asked of the catalog, and how it decides: a command and the present state give records,
-//! or a refusal. The texts of refusals are InfluxDB's.
+//! What can be asked of the catalog, and how it decides: a command and the present state give
+//! records, or a refusal. The texts of refusals are InfluxDB's.
 //!
 //! Deciding is synchronous and pure; the owner (`owner`) makes the records durable.
 
@@ -56,12 +56,14 @@ pub enum Command {
     },
 }
 
+/// A field by name: measurement, field, type.
+pub type NamedField = (Box<[u8]>, Box<[u8]>, FieldType);
+
 /// Names that a decoder met and the catalog copy does not know.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Names {
     pub measurements: Vec<Box<[u8]>>,
-    /// Measurement, field, type.
-    pub fields: Vec<(Box<[u8]>, Box<[u8]>, FieldType)>,
+    pub fields: Vec<NamedField>,
     /// One instant in each missing partition (ns).
     pub times: Vec<i64>,
     /// Whether a type may join others (KairosDB's doors) or only start an empty set (InfluxDB's).
@@ -284,8 +286,8 @@ impl<'a> NamePlan<'a> {
         self.records.push(Record::AddFieldType { policy, measurement, field, kind });
     }
 
-    /// Partitions decided in one go lie on one grid and are clipped by the same neighbours, so two of
-    /// them are either equal or apart.
+    /// Partitions decided in one go lie on one grid and are clipped by the same neighbours, so two
+    /// of them are either equal or apart.
     fn partition(&mut self, time: i64) {
         let known = self.state.partition_at(self.policy, time).is_some();
         if known || self.ranges.iter().any(|range| range.contains(time)) {

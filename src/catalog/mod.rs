@@ -8,7 +8,7 @@ pub mod owner;
 pub mod record;
 pub mod state;
 
-pub use command::{CatalogError, Command, Names, PolicyOptions};
+pub use command::{CatalogError, Command, NamedField, Names, PolicyOptions};
 pub use owner::Owner;
 pub use record::{PolicySpec, Record};
 pub use state::{Database, Field, Partition, Policy, State};

@@ -27,8 +27,8 @@ impl<E: Env> Owner<E> {
         &self.state
     }
 
-    /// Decides commands in order. Answers per command; the records are durable on return and have to
-    /// be applied by every copy in this order.
+    /// Decides commands in order. Answers per command; the records are durable on return and have
+    /// to be applied by every copy in this order.
     pub async fn submit(
         &mut self,
         commands: &[Command],

@@ -1,7 +1,7 @@
 //! The read copy of the catalog that every core holds: look-ups by name and by id.
 //!
-//! In: records, in the order in which the owner decided them. Out: ids and specifications. Reads are
-//! hash look-ups without allocation; there is no lock because each core has its own copy.
+//! In: records, in the order in which the owner decided them. Out: ids and specifications. Reads
+//! are hash look-ups without allocation; there is no lock because each core has its own copy.
 
 use super::record::{PolicySpec, Record};
 use crate::model::{
@@ -421,7 +421,8 @@ impl State {
     }
 }
 
-/// Nanoseconds from year 1 to 1970: partitions are counted from there, as InfluxDB counts shard groups.
+/// Nanoseconds from year 1 to 1970: partitions are counted from there, as InfluxDB counts shard
+/// groups.
 const YEAR_ONE_NS: i128 = 62_135_596_800 * 1_000_000_000;
 
 #[cfg(test)]

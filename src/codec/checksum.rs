@@ -1,7 +1,7 @@
 //! The checksum of everything on disk: xxh3, 64 bits.
 //!
-//! The seeded form ties bytes to their place (file, offset), so that bytes of another place or of an
-//! earlier life of the file do not verify.
+//! The seeded form ties bytes to their place (file, offset), so that bytes of another place or of
+//! an earlier life of the file do not verify.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 

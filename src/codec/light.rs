@@ -1,8 +1,8 @@
 //! The light codec of one page of integers: differences around a centre, packed by 128.
 //!
 //! In: i64 values (or 64 bits of anything). Out: bytes that decode alone. Per page the order of
-//! differences (0, 1 or 2) and the centre (a median) are chosen from at most 64 samples; what is left
-//! is zigzag mapped and bit packed in blocks of 128. Each block takes the width that makes it
+//! differences (0, 1 or 2) and the centre (a median) are chosen from at most 64 samples; what is
+//! left is zigzag mapped and bit packed in blocks of 128. Each block takes the width that makes it
 //! smallest and lists the few numbers that are wider, so the jump between two series costs bytes,
 //! not a wider block.
 //!
@@ -266,8 +266,8 @@ fn choose_width(numbers: &[u64; BLOCK], count: usize, wide: u32) -> u32 {
     if wide <= 1 {
         return wide;
     }
-    // Where a quarter of the numbers need the widest two widths, as in steady noise, exceptions hardly
-    // ever gain: the tables below would cost a third of the encoding for nothing.
+    // Where a quarter of the numbers need the widest two widths, as in steady noise, exceptions
+    // hardly ever gain: the tables below would cost a third of the encoding for nothing.
     let wider = numbers.iter().map(|number| u64::from(number >> (wide - 2) != 0)).sum::<u64>();
     if wider as usize * 4 >= count {
         return wide;

@@ -1,7 +1,7 @@
 //! Rows with and without a value: gathering the present ones, spreading them out again, and bits.
 //!
-//! Bits on disk are bytes, the lowest bit of the first byte being row 0; bits behind the last row are
-//! written as zero and ignored when read. Validity inside the process is a `model::Bitmap`.
+//! Bits on disk are bytes, the lowest bit of the first byte being row 0; bits behind the last row
+//! are written as zero and ignored when read. Validity inside the process is a `model::Bitmap`.
 
 use super::CodecError;
 use crate::model::Bitmap;

@@ -1,8 +1,9 @@
 //! Floats of few decimals as integers, only when they come back bit for bit.
 //!
-//! A value `v` scales by `k` decimals if `round(v * 10^k) / 10^k` has the very bits of `v`; negative
-//! zero, infinities and NaN never do. Rounding and the way to i64 and back use one addition of
-//! 1.5 * 2^52, which any vector unit has; so a scaled value stays below 2^51 in magnitude.
+//! A value `v` scales by `k` decimals if `round(v * 10^k) / 10^k` has the very bits of `v`;
+//! negative zero, infinities and NaN never do. Rounding and the way to i64 and back use one
+//! addition of 1.5 * 2^52, which any vector unit has; so a scaled value stays below 2^51 in
+//! magnitude.
 
 /// The most decimals tried.
 pub const DECIMALS_MAX: u8 = 9;
@@ -41,8 +42,8 @@ pub struct Scale {
     pub max: i64,
 }
 
-/// Finds the scale of `values`; `None` when some value has none. Gives up at the first value that no
-/// number of decimals fits, so noise costs next to nothing.
+/// Finds the scale of `values`; `None` when some value has none. Gives up at the first value that
+/// no number of decimals fits, so noise costs next to nothing.
 pub fn find(values: &[f64]) -> Option<Scale> {
     let mut decimals = 0;
     loop {

@@ -1,8 +1,8 @@
 //! Integers of variable length, and the reads of a cursor that every decoder here is made of.
 //!
 //! A u64 is LEB128: seven bits a byte, the lowest first, the high bit set on all but the last byte.
-//! An i64 is mapped to u64 by zigzag first (0, -1, 1, -2 become 0, 1, 2, 3). A cursor is a `&mut &[u8]`
-//! that moves behind what was read; on an error its position means nothing.
+//! An i64 is mapped to u64 by zigzag first (0, -1, 1, -2 become 0, 1, 2, 3). A cursor is a `&mut
+//! &[u8]` that moves behind what was read; on an error its position means nothing.
 
 use super::CodecError;
 

@@ -1,5 +1,5 @@
-//! The kinds of values an option can have, and how each is written: sizes and durations in InfluxDB's
-//! spelling (`25m`, `1h30m`), address lists, CPU lists.
+//! The kinds of values an option can have, and how each is written: sizes and durations in
+//! InfluxDB's spelling (`25m`, `1h30m`), address lists, CPU lists.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -1,6 +1,6 @@
-//! The one table of options. Each line is a key; from it come the TOML key (`section.key`), the flag
-//! (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample file
-//! and the typed field of `Config`.
+//! The one table of options. Each line is a key; from it come the TOML key (`section.key`), the
+//! flag (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample
+//! file and the typed field of `Config`.
 
 use super::kinds::{Addresses, Bytes, Cores, Kind, Sync};
 use std::path::PathBuf;

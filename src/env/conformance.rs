@@ -1,4 +1,5 @@
-//! What every environment promises, as one test body that the real and the simulated world both run.
+//! What every environment promises, as one test body that the real and the simulated world both
+//! run.
 //!
 //! In: an environment and an empty folder in it. Out: a panic where the two worlds would differ.
 

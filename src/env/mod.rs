@@ -1,8 +1,8 @@
 //! The outside world as a parameter: disk, clock, tasks, randomness, and links between cores.
 //!
 //! The engine's drivers (log writer, flusher, compactor, scanner, catalog, mesh pump, recovery) are
-//! generic over `Env`; everything else is synchronous and knows none of this. `real` forwards to the
-//! runtime, `sim` runs any number of shards in one thread from a seed. Nothing is `Send`: an
+//! generic over `Env`; everything else is synchronous and knows none of this. `real` forwards to
+//! the runtime, `sim` runs any number of shards in one thread from a seed. Nothing is `Send`: an
 //! environment belongs to one core.
 #![allow(
     async_fn_in_trait,
@@ -22,8 +22,8 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
 
-/// Direct I/O happens in blocks of this size: offsets and lengths of writes are multiples of it, and
-/// buffers are aligned to it.
+/// Direct I/O happens in blocks of this size: offsets and lengths of writes are multiples of it,
+/// and buffers are aligned to it.
 pub const BLOCK_BYTES: usize = 4096;
 
 /// One core's outside world. Cloning gives another handle to the same world.
@@ -131,8 +131,8 @@ pub trait File: 'static {
     /// Writes the whole buffer; offset and length are multiples of `BLOCK_BYTES`.
     async fn write_at(&self, offset: u64, buffer: Self::Buf) -> io::Result<()>;
 
-    /// Makes written bytes and the file's size durable (fdatasync). After an error nobody knows what
-    /// is on disk: the caller must not try again as if nothing had happened.
+    /// Makes written bytes and the file's size durable (fdatasync). After an error nobody knows
+    /// what is on disk: the caller must not try again as if nothing had happened.
     async fn sync(&self) -> io::Result<()>;
 
     /// The file's size in bytes.

@@ -1,5 +1,6 @@
-//! How tasks of one core wait for each other: a condition that is looked at again (`Notify`), a section
-//! for one at a time (`Gate`), a value that arrives once (`promise`). No threads, no locks; everything here is `Rc`.
+//! How tasks of one core wait for each other: a condition that is looked at again (`Notify`), a
+//! section for one at a time (`Gate`), a value that arrives once (`promise`). No threads, no locks;
+//! everything here is `Rc`.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

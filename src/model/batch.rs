@@ -58,7 +58,8 @@ impl Strings {
         self.bytes.get(start..end).unwrap_or(&[])
     }
 
-    /// Appends one string. The caller bounds the total to 4 GiB (bodies and chunks are far smaller).
+    /// Appends one string. The caller bounds the total to 4 GiB (bodies and chunks are far
+    /// smaller).
     pub fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len() as u32);

@@ -121,7 +121,8 @@ impl Bitmap {
         self.len = 0;
     }
 
-    /// Appends the bits of `rows` of another bitmap, a word at a time; rows behind its end are false.
+    /// Appends the bits of `rows` of another bitmap, a word at a time; rows behind its end are
+    /// false.
     pub fn extend_rows(&mut self, from: &Bitmap, rows: std::ops::Range<usize>) {
         let mut row = rows.start;
         while row < rows.end {

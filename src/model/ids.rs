@@ -1,5 +1,5 @@
-//! Identities as newtypes. Catalog ids (database, policy, measurement, field, partition) are given by
-//! the catalog, start at 1 and are never used twice; series ids are dense per shard.
+//! Identities as newtypes. Catalog ids (database, policy, measurement, field, partition) are given
+//! by the catalog, start at 1 and are never used twice; series ids are dense per shard.
 //!
 //! Nothing here is looked up: what an id means is known by the catalog (`catalog::State`) or, for a
 //! series, by the index of the shard that owns it.
@@ -51,8 +51,8 @@ id!(
     ShardId
 );
 
-/// A stored column: a field name *and* a type. The type sits in the low three bits, so whoever holds
-/// a column id knows how to read its values without asking the catalog.
+/// A stored column: a field name *and* a type. The type sits in the low three bits, so whoever
+/// holds a column id knows how to read its values without asking the catalog.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ColumnId(pub u32);
 

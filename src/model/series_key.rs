@@ -1,9 +1,9 @@
 //! The canonical key of a series: its measurement and its tags, sorted by key.
 //!
-//! Bytes: `len measurement`, then for each tag in order of its key `len key len value`; every `len` is
-//! a u16, little-endian. Length-prefixed and not escaped, because telnet and Graphite names may end in
-//! a backslash, which no escaped form can hold. The hash of these bytes places the series on a shard,
-//! so the form is part of the on-disk format.
+//! Bytes: `len measurement`, then for each tag in order of its key `len key len value`; every `len`
+//! is a u16, little-endian. Length-prefixed and not escaped, because telnet and Graphite names may
+//! end in a backslash, which no escaped form can hold. The hash of these bytes places the series on
+//! a shard, so the form is part of the on-disk format.
 
 use super::ShardId;
 use xxhash_rust::xxh3::xxh3_64;
@@ -74,8 +74,8 @@ pub fn write_key(measurement: &[u8], tags: &[(&[u8], &[u8])], out: &mut Vec<u8>)
     fits
 }
 
-/// The shard that owns a canonical key: the top 12 bits of its hash, spread over `shards` (1 to 4096).
-/// The database takes no part, so a series of one name lives on one shard in every database.
+/// The shard that owns a canonical key: the top 12 bits of its hash, spread over `shards` (1 to
+/// 4096). The database takes no part, so a series of one name lives on one shard in every database.
 pub fn shard_of(key: &[u8], shards: u32) -> ShardId {
     let bucket = (xxh3_64(key) >> 52) as u32;
     ShardId((bucket * shards) >> 12)

@@ -1,5 +1,5 @@
-//! Field types and single values. Single values appear at the edges only (literals, results); inside,
-//! values move as columns (`Values`).
+//! Field types and single values. Single values appear at the edges only (literals, results);
+//! inside, values move as columns (`Values`).
 
 /// The type of a stored field. The numbers are part of the on-disk format.
 #[derive(

@@ -1,8 +1,8 @@
 //! Bytes to Batches: line protocol, telnet, numbers and escapes.
 //!
 //! In: bytes of one connection or body. Out: rows appended to one `WriteRequest` per shard, whose
-//! Batches are keyed by (partition, layout). A decoder never waits: what the catalog does not know is
-//! collected and handed to the caller (`Progress::NeedNames`), who has it made and comes back.
+//! Batches are keyed by (partition, layout). A decoder never waits: what the catalog does not know
+//! is collected and handed to the caller (`Progress::NeedNames`), who has it made and comes back.
 //! Does no I/O and never panics, whatever the bytes are; memory is bounded by the bytes given.
 
 pub mod batcher;
@@ -17,8 +17,8 @@ pub use batcher::{Batcher, Missing, Outcome, ShardWrite, Target};
 /// How far a decoder came.
 #[derive(PartialEq, Debug)]
 pub enum Progress {
-    /// Every complete line is decoded. Bytes from `consumed` on are the start of an unfinished line,
-    /// which the caller gives again together with what follows.
+    /// Every complete line is decoded. Bytes from `consumed` on are the start of an unfinished
+    /// line, which the caller gives again together with what follows.
     Done { consumed: usize },
     /// Lines before `resume_at` are decoded. The catalog has to make the missing names; then the
     /// caller decodes again from `resume_at` with the catalog's next state.

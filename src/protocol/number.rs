@@ -20,8 +20,8 @@ pub enum IntegerError {
     Range,
 }
 
-/// Reads `[-]digits[.digits]` or, exactly but slower, any float `fast_float2` knows, from the start of
-/// the text. Gives the value and its length; `None` when there is no finite number.
+/// Reads `[-]digits[.digits]` or, exactly but slower, any float `fast_float2` knows, from the start
+/// of the text. Gives the value and its length; `None` when there is no finite number.
 #[inline]
 pub fn float_prefix(text: &[u8]) -> Option<(f64, usize)> {
     let negative = text.first() == Some(&b'-');

@@ -1,10 +1,10 @@
 //! The series cache of one core: raw key bytes of a sender to (shard, series, measurement).
 //!
 //! In: a 128-bit hash of (database, door, key bytes), keyed by a per-process secret so that nobody
-//! outside can make two keys meet. Out: where the series lives. No key bytes are kept: an entry is 32
-//! bytes. Open addressing with linear probing; the table doubles up to a limit in entries, from then
-//! on the CLOCK hand evicts entries not looked up since it last came by. An entry is a hint that
-//! the owner checks: a retired series is noticed there and taught anew.
+//! outside can make two keys meet. Out: where the series lives. No key bytes are kept: an entry is
+//! 32 bytes. Open addressing with linear probing; the table doubles up to a limit in entries, from
+//! then on the CLOCK hand evicts entries not looked up since it last came by. An entry is a hint
+//! that the owner checks: a retired series is noticed there and taught anew.
 
 use crate::model::{DbId, MeasurementId, SeriesId, ShardId};
 use xxhash_rust::xxh3::xxh3_128_with_seed;

@@ -1,7 +1,7 @@
 //! What a front end sees of the process: the catalog's read copy, and all shards behind one handle.
 //!
-//! Only front-end tasks wait here; shards and the catalog's owner never wait for a front end. Writes
-//! take byte permits, so a slow shard slows its senders down and nobody else.
+//! Only front-end tasks wait here; shards and the catalog's owner never wait for a front end.
+//! Writes take byte permits, so a slow shard slows its senders down and nobody else.
 
 use super::hub::{CoreId, Event, Stream};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk, write_bytes};

@@ -1,7 +1,7 @@
 //! What a core does for others: its shards' work, and on one core the catalog's.
 //!
-//! In: requests from the mesh. Out: replies. Each request becomes a task of the queue it belongs to, so
-//! nothing here waits in the mesh's own task.
+//! In: requests from the mesh. Out: replies. Each request becomes a task of the queue it belongs
+//! to, so nothing here waits in the mesh's own task.
 
 use super::cluster::{CATALOG_CORE, core_of};
 use super::hub::{CoreId, Responder};
@@ -245,8 +245,8 @@ impl Dropped {
     }
 }
 
-/// The catalog's own task: groups of questions become one durable write, then every core applies the
-/// records, then the askers are told. So whoever was told finds every core knowing it.
+/// The catalog's own task: groups of questions become one durable write, then every core applies
+/// the records, then the askers are told. So whoever was told finds every core knowing it.
 async fn decide_all<E: Env>(mesh: Mesh, mut owner: Owner<E>, decisions: Rc<Decisions>) {
     loop {
         let take = || {

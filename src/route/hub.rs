@@ -1,12 +1,14 @@
-//! One core's end of the mesh: requests with their replies, streams of parts with credits, and budgets
-//! of bytes in flight. Knows nothing of what is said (`Traffic`) or of how packets travel (`mesh`).
+//! One core's end of the mesh: requests with their replies, streams of parts with credits, and
+//! budgets of bytes in flight. Knows nothing of what is said (`Traffic`) or of how packets travel
+//! (`mesh`).
 //!
-//! In: packets from other cores (`receive`), calls from this core's tasks. Out: one outbox per core,
-//! which a sender task empties. `receive` never waits, so the task that empties the mesh never waits
-//! for room in it. A reply needs no room of its own: it answers a request that was let in.
+//! In: packets from other cores (`receive`), calls from this core's tasks. Out: one outbox per
+//! core, which a sender task empties. `receive` never waits, so the task that empties the mesh
+//! never waits for room in it. A reply needs no room of its own: it answers a request that was let
+//! in.
 //!
-//! A request is an entry of a slab; its token carries the entry's generation, so a reply that nobody
-//! awaits any more finds nobody and is dropped.
+//! A request is an entry of a slab; its token carries the entry's generation, so a reply that
+//! nobody awaits any more finds nobody and is dropped.
 
 use crate::env::notify::Notify;
 use crate::model::FixedMap;
@@ -147,15 +149,16 @@ impl<T: Traffic> Hub<T> {
         }
     }
 
-    /// Asks a core that answers with parts before its reply. Dropping the stream cancels the request.
+    /// Asks a core that answers with parts before its reply. Dropping the stream cancels the
+    /// request.
     pub fn stream(&self, to: CoreId, request: T::Request) -> Stream<T> {
         let token = self.inner.waiting.borrow_mut().insert();
         self.send(to, Packet::Request { token, request });
         Stream { hub: self.clone(), to, token, ended: false }
     }
 
-    /// Waits until `bytes` more may be on their way to a core; a request larger than the whole budget
-    /// waits until nothing else is. The permit gives them back when dropped.
+    /// Waits until `bytes` more may be on their way to a core; a request larger than the whole
+    /// budget waits until nothing else is. The permit gives them back when dropped.
     pub async fn permit(&self, to: CoreId, bytes: usize) -> Permit<T> {
         let bytes = bytes.min(self.inner.budget_bytes);
         if let Some(outbox) = self.inner.outboxes.get(to.0 as usize) {

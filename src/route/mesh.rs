@@ -1,9 +1,9 @@
-//! Packets between executors: the runtime's bounded single-producer single-consumer channels, one for
-//! each ordered pair of cores, each carrying a core's whole outbox as one message.
+//! Packets between executors: the runtime's bounded single-producer single-consumer channels, one
+//! for each ordered pair of cores, each carrying a core's whole outbox as one message.
 //!
-//! One task per peer empties that peer's channel into the hub and never waits for room anywhere; one
-//! task per peer moves this core's outbox into the channel and is the only one that waits for room.
-//! So no task waits for room in the mesh while it is the one that should be emptying it.
+//! One task per peer empties that peer's channel into the hub and never waits for room anywhere;
+//! one task per peer moves this core's outbox into the channel and is the only one that waits for
+//! room. So no task waits for room in the mesh while it is the one that should be emptying it.
 
 use super::hub::{CoreId, Hub, Packet, Traffic};
 use crate::env::{Env, Queue, Task};

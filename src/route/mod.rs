@@ -1,8 +1,8 @@
 //! Which shard owns which series, the closed list of cross-core messages, and the mesh.
 //!
-//! `hub` (calls, streams, credits) ▸ `mesh` (between executors) ▸ `message` (what is said) ▸ `host` (what
-//! a core does for others) and `cluster` (what a front end sees of all of them); `cache` remembers which
-//! shard and series a raw key is.
+//! `hub` (calls, streams, credits) ▸ `mesh` (between executors) ▸ `message` (what is said) ▸ `host`
+//! (what a core does for others) and `cluster` (what a front end sees of all of them); `cache`
+//! remembers which shard and series a raw key is.
 
 pub mod cache;
 pub mod cluster;

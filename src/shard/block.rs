@@ -1,7 +1,7 @@
 //! The Block: rows of several series from one source, the one shape in which stored rows move.
 //!
-//! Head tables and segment chunks give Blocks; the merge makes one Block of several; the segment writer
-//! and the scan take them. Rows are ordered by (measurement, series, time).
+//! Head tables and segment chunks give Blocks; the merge makes one Block of several; the segment
+//! writer and the scan take them. Rows are ordered by (measurement, series, time).
 
 use crate::model::{Bitmap, Column, ColumnId, MeasurementId, SeriesId, Strings, Values};
 use std::ops::Range;
@@ -54,8 +54,8 @@ impl Block {
             .and_then(|at| self.columns.get(at))
     }
 
-    /// Notes that the next `rows` rows are of `series`: as a run, or as more of the last run. Steps are
-    /// set by `refresh_steps` once the times are there.
+    /// Notes that the next `rows` rows are of `series`: as a run, or as more of the last run. Steps
+    /// are set by `refresh_steps` once the times are there.
     pub fn push_run(&mut self, measurement: MeasurementId, series: SeriesId, rows: usize) {
         if rows == 0 {
             return;
@@ -203,7 +203,8 @@ fn append_strings(out: &mut Strings, from: &Strings, rows: Range<usize>) -> bool
     true
 }
 
-/// The step of ascending times: their common distance, or 0 when they have none (or there is one time).
+/// The step of ascending times: their common distance, or 0 when they have none (or there is one
+/// time).
 pub fn step_of(times: &[i64]) -> i64 {
     let [first, second, rest @ ..] = times else { return 0 };
     let step = second.wrapping_sub(*first);

@@ -1,10 +1,10 @@
 //! The block cache of a shard: bytes of segment files that were read and verified.
 //!
-//! In: encoded columns, runs, directories and statistics pages, whole, by (file id, offset). Out: the
-//! same bytes, shared. Bytes are checked once, before they come in; what is in the cache is sound.
-//! A limit in bytes holds at all times: at the limit the CLOCK hand takes out what was not asked for
-//! since it last came by. A piece comes in unmarked, so one wide scan does not push out what other
-//! queries ask for again and again.
+//! In: encoded columns, runs, directories and statistics pages, whole, by (file id, offset). Out:
+//! the same bytes, shared. Bytes are checked once, before they come in; what is in the cache is
+//! sound. A limit in bytes holds at all times: at the limit the CLOCK hand takes out what was not
+//! asked for since it last came by. A piece comes in unmarked, so one wide scan does not push out
+//! what other queries ask for again and again.
 
 use crate::model::FixedMap;
 use rkyv::util::AlignedVec;

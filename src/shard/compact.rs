@@ -1,14 +1,14 @@
-//! Compaction: sections of one (partition, day) become one; what is overwritten, deleted, expired or of
-//! dropped things does not come along; dead files are unlinked after their last reader.
+//! Compaction: sections of one (partition, day) become one; what is overwritten, deleted, expired
+//! or of dropped things does not come along; dead files are unlinked after their last reader.
 //!
-//! Which: eight light sections are merged lightly; a day that got nothing for `compact_idle` is packed
-//! (`Effort::Pco`), so a value goes through the heavy codec once or twice. Rows that come late for a
-//! packed day wait until they are an eighth of its bytes, or a day old. Only sections adjacent in
-//! sequence are merged, so "the later write wins" stays a comparison of ranges.
+//! Which: eight light sections are merged lightly; a day that got nothing for `compact_idle` is
+//! packed (`Effort::Pco`), so a value goes through the heavy codec once or twice. Rows that come
+//! late for a packed day wait until they are an eighth of its bytes, or a day old. Only sections
+//! adjacent in sequence are merged, so "the later write wins" stays a comparison of ranges.
 
 use super::flush::log_failure;
 use super::merge::{Merger, drop_expired};
-use super::segment::{FileMeta, SectionKey, SegmentError, Select, Writer};
+use super::segment::{FileMeta, Reader, SectionKey, SegmentError, Select, Writer};
 use super::source::{Pass, passes};
 use super::version::Section;
 use super::{Inner, Shard, manifest, names};
@@ -31,6 +31,9 @@ const LATE_AGE_NS: u64 = 86_400_000_000_000;
 const STEP_ROWS: usize = 8192;
 /// How often days are looked at.
 const TICK: Duration = Duration::from_secs(1);
+
+/// A dead file, unlinked when nobody else holds its reader; index files have none.
+pub(super) type Doomed<E> = (u64, Option<Rc<Reader<E>>>);
 
 /// Sections to be merged into one.
 struct Job<E: Env> {
@@ -158,7 +161,8 @@ impl<E: Env> Inner<E> {
         Ok(())
     }
 
-    /// Deletes that a source left after this compaction must still obey, as the manifest keeps them.
+    /// Deletes that a source left after this compaction must still obey, as the manifest keeps
+    /// them.
     fn needed_tombstones(
         &self,
         removed: &[(u64, SectionKey)],
@@ -256,7 +260,7 @@ impl<E: Env> Inner<E> {
 
     /// Takes sections out of what readers see; files without any are unlinked after their readers.
     pub(super) fn retire_sections(&self, removed: &[(u64, SectionKey)]) {
-        let dead: Vec<(u64, Option<Rc<_>>)> = {
+        let dead: Vec<Doomed<E>> = {
             let (version, manifest) = (self.version.borrow(), self.manifest.borrow());
             let mut all: Vec<_> = removed.iter().map(|(file, _)| *file).collect();
             all.sort_unstable();

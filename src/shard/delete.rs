@@ -24,8 +24,8 @@ impl<E: Env> Inner<E> {
 }
 
 impl<E: Env> Shard<E> {
-    /// The catalog dropped partitions: their rows are gone at once and their files are unlinked after
-    /// the last reader. Durable when it comes back.
+    /// The catalog dropped partitions: their rows are gone at once and their files are unlinked
+    /// after the last reader. Durable when it comes back.
     pub async fn drop_partitions(&self, partitions: &[PartitionId]) -> Result<(), String> {
         let inner = &self.inner;
         inner.dropped_partitions.borrow_mut().extend(partitions);

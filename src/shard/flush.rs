@@ -4,8 +4,8 @@
 //! freeze at S ▸ write segment, write index file ▸ sync both, sync folder ▸ manifest edit (durable)
 //!             ▸ swap version ▸ release log files whose last record is ≤ S
 //! ```
-//! One frozen head at most. A failed write only drops its temporary files and is tried again: the rows
-//! are still in the frozen head and in the log.
+//! One frozen head at most. A failed write only drops its temporary files and is tried again: the
+//! rows are still in the frozen head and in the log.
 
 use super::index::DeltaTask;
 use super::segment::{FileMeta, Reader, SectionKey, Writer};

@@ -1,12 +1,12 @@
 //! Index files: the series defined since the file before, or all of them.
 //!
-//! Bytes: a block of 4 KiB, then the payload (`index::delta` has its form and its checksums), zeros to
-//! the next 4 KiB border. The first block, little-endian: magic `RINGINDX`, version u32, shard u32,
-//! store u64, file id u64, payload bytes u64, xxh3 of these 40 bytes.
+//! Bytes: a block of 4 KiB, then the payload (`index::delta` has its form and its checksums), zeros
+//! to the next 4 KiB border. The first block, little-endian: magic `RINGINDX`, version u32, shard
+//! u32, store u64, file id u64, payload bytes u64, xxh3 of these 40 bytes.
 //!
 //! Validity: the first block is whole and names this file, and every block of the payload is sound.
-//! The first block is written last; the manifest names a file only after it was synced, so a cut at any
-//! byte leaves a file that nothing names.
+//! The first block is written last; the manifest names a file only after it was synced, so a cut at
+//! any byte leaves a file that nothing names.
 
 use super::index::{DeltaTask, Index, IndexError, Loader};
 use crate::codec::checksum::xxh3;

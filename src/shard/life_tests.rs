@@ -1,8 +1,8 @@
 //! A shard's whole life in the simulator, cut before every changing disk call.
 //!
-//! The life writes, overwrites, deletes, flushes, compacts and retires, one acknowledged step after the
-//! other. What a restart finds must be the rows after the acknowledged steps, or after one more (the
-//! step under way counts whole or not at all); then the shard must go on working.
+//! The life writes, overwrites, deletes, flushes, compacts and retires, one acknowledged step after
+//! the other. What a restart finds must be the rows after the acknowledged steps, or after one more
+//! (the step under way counts whole or not at all); then the shard must go on working.
 
 use super::log::{self, SyncPolicy};
 use super::merge::Merger;

@@ -1,5 +1,5 @@
-//! The manifest of a shard: which files live, which of their sections, and where the log is replayed
-//! from. One edit covers everything that a flush or a compaction changes.
+//! The manifest of a shard: which files live, which of their sections, and where the log is
+//! replayed from. One edit covers everything that a flush or a compaction changes.
 //!
 //! Bytes: a journal (`journal`, files `manifest-<n>`) whose snapshot and edits are rkyv archives of
 //! `State` and `Edit`. Validity and the survival of cuts are the journal's: an edit counts when its

@@ -1,12 +1,12 @@
 //! One core's share of the data: log, head, segments, index, compaction, scans.
 //!
-//! A shard owns every series whose canonical key hashes to it, alone, and needs no lock. Data goes one
-//! way: `write` (queue, commit, apply) ▸ `log` ▸ `head` ▸ `flush` ▸ `segment` ▸ `compact`; `scan` reads
-//! what a `version` and the head hold. `open` brings a shard back from its files.
+//! A shard owns every series whose canonical key hashes to it, alone, and needs no lock. Data goes
+//! one way: `write` (queue, commit, apply) ▸ `log` ▸ `head` ▸ `flush` ▸ `segment` ▸ `compact`;
+//! `scan` reads what a `version` and the head hold. `open` brings a shard back from its files.
 //!
-//! Numbers: every log record has a sequence number; a source of rows (head, section of a file) covers a
-//! range of them, and the ranges of one partition and day are disjoint, so "the later write wins" is
-//! decided by comparing ranges.
+//! Numbers: every log record has a sequence number; a source of rows (head, section of a file)
+//! covers a range of them, and the ranges of one partition and day are disjoint, so "the later
+//! write wins" is decided by comparing ranges.
 
 pub mod block;
 pub mod cache;
@@ -136,8 +136,7 @@ struct Inner<E: Env> {
     /// Partitions and measurements that the catalog dropped while this process runs.
     dropped_partitions: RefCell<FixedSet<PartitionId>>,
     dropped_measurements: RefCell<FixedSet<MeasurementId>>,
-    /// Readers of dead files; unlinked when nobody else holds them.
-    doomed: RefCell<Vec<(u64, Option<Rc<segment::Reader<E>>>)>>,
+    doomed: RefCell<Vec<compact::Doomed<E>>>,
     /// When the last section of a (partition, day) was added (monotonic ns).
     touched: RefCell<crate::model::FixedMap<(PartitionId, i32), u64>>,
     /// One compaction at a time.

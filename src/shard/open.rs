@@ -3,9 +3,9 @@
 //! ```text
 //! manifest ▸ tidy the folder ▸ open segments (tails only) ▸ load index files ▸ replay the log ▸ serve
 //! ```
-//! Deleted at the start: temporaries, files the manifest names as removed, and file ids at or above its
-//! next id (made, never added). A file that is missing refuses the start; one that nothing names goes to
-//! `quarantine/` and is reported.
+//! Deleted at the start: temporaries, files the manifest names as removed, and file ids at or above
+//! its next id (made, never added). A file that is missing refuses the start; one that nothing
+//! names goes to `quarantine/` and is reported.
 
 use super::cache::BlockCache;
 use super::head::Head;
@@ -13,7 +13,7 @@ use super::index::Index;
 use super::log::{self, Identity, LogError, Record, Recovered};
 use super::manifest::{self, State};
 use super::names::Kind;
-use super::segment::{Reader, SegmentError};
+use super::segment::{FileIdent, Reader, SegmentError};
 use super::store::Store;
 use super::tombstone::{Tombstone, Tombstones};
 use super::version::Version;
@@ -57,7 +57,6 @@ struct Replayed {
     head: Head,
     index: Index,
     tombstones: Tombstones,
-    counters: Counters,
 }
 
 impl<E: Env> Shard<E> {
@@ -74,63 +73,120 @@ impl<E: Env> Shard<E> {
         let identity = Identity { store: store.id, shard: id, epoch: store.epoch };
         let (journal, state) = open_manifest(env, &dir, identity).await?;
         let mut quarantined = tidy(env, &dir, &state).await?;
+        let files = Files { env, dir: &dir, store: store.id, shard: id.0 };
         let cache = Rc::new(BlockCache::new(options.cache_bytes));
+        let mut version = files.open_segments(&state, &cache).await?;
+        let mut replayed = Replayed {
+            head: Head::new(),
+            index: files.load_index(&state).await?,
+            tombstones: read_tombstones(&dir, &state)?,
+        };
+        let log_dir = names::log_dir(&dir);
+        let origin = log::Origin {
+            dir: &log_dir,
+            identity,
+            from_seq: state.replay_from,
+            manifest_edit: journal.last_edit(),
+        };
+        let apply = |seq, record| replayed.apply(seq, record);
+        let (log, recovered) = log::recover(env.clone(), origin, options.log, apply).await?;
+        quarantine(env, &log_dir, &dir, &recovered.unknown).await?;
+        quarantined.extend(recovered.unknown.iter().cloned());
+        version.tombstones = Rc::new(replayed.tombstones);
+        let parts = Parts {
+            place: (dir, id, store.id),
+            options,
+            index: replayed.index,
+            head: replayed.head,
+            version,
+            cache,
+            log,
+            manifest: (journal, state),
+            applied_seq: recovered.next_seq.max(1) - 1,
+        };
+        let inner = Rc::new(parts.assemble(env));
+        inner.start();
+        Ok(Opened { shard: Shard { inner }, recovered, quarantined })
+    }
+}
+
+/// The files of a shard that is being opened.
+struct Files<'a, E: Env> {
+    env: &'a E,
+    dir: &'a Path,
+    store: u64,
+    shard: u32,
+}
+
+impl<E: Env> Files<'_, E> {
+    fn ident(&self, file_id: u64) -> FileIdent {
+        FileIdent { store: self.store, shard: self.shard, file_id }
+    }
+
+    async fn open_segments(
+        &self,
+        state: &State,
+        cache: &Rc<BlockCache>,
+    ) -> Result<Version<E>, OpenError> {
         let mut version = Version::default();
         for (file_id, meta) in &state.files {
-            let path = names::segment(&dir, *file_id);
-            let ident =
-                super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
-            let reader = Reader::open(env, &path, ident, cache.clone()).await?;
+            let path = names::segment(self.dir, *file_id);
+            let ident = self.ident(*file_id);
+            let reader = Reader::open(self.env, &path, ident, cache.clone()).await?;
             version.add_file(&reader, |section| {
                 meta.sections.iter().any(|living| living.key == section.key)
             });
         }
+        Ok(version)
+    }
+
+    async fn load_index(&self, state: &State) -> Result<Index, OpenError> {
         let mut index = Index::new();
         for file_id in &state.indexes {
-            let ident =
-                super::segment::FileIdent { store: store.id, shard: id.0, file_id: *file_id };
-            index_file::load(env, &names::index(&dir, *file_id), ident, &mut index).await?;
+            let path = names::index(self.dir, *file_id);
+            index_file::load(self.env, &path, self.ident(*file_id), &mut index).await?;
         }
-        let mut replayed = Replayed {
-            head: Head::new(),
-            index,
-            tombstones: read_tombstones(&dir, &state)?,
-            counters: Counters::new(),
-        };
-        let edit = journal.last_edit();
-        let origin = log::Origin {
-            dir: &names::log_dir(&dir),
-            identity,
-            from_seq: state.replay_from,
-            manifest_edit: edit,
-        };
-        let (log, recovered) = log::recover(env.clone(), origin, options.log, |seq, record| {
-            replayed.apply(seq, record)
-        })
-        .await?;
-        quarantine(env, &names::log_dir(&dir), &dir, &recovered.unknown).await?;
-        quarantined.extend(recovered.unknown.iter().cloned());
-        version.tombstones = Rc::new(replayed.tombstones);
-        let next_seq = recovered.next_seq.max(1);
-        let inner = Rc::new(Inner {
+        Ok(index)
+    }
+}
+
+/// What an open shard is made of.
+struct Parts<E: Env> {
+    place: (PathBuf, ShardId, u64),
+    options: Options,
+    index: Index,
+    head: Head,
+    version: Version<E>,
+    cache: Rc<BlockCache>,
+    log: log::Writer<E>,
+    manifest: (journal::Journal<E>, State),
+    applied_seq: u64,
+}
+
+impl<E: Env> Parts<E> {
+    fn assemble(self, env: &E) -> Inner<E> {
+        let (dir, id, store) = self.place;
+        let (journal, state) = self.manifest;
+        let has_rows = self.head.rows() > 0;
+        Inner {
             env: env.clone(),
             dir,
             id,
-            store: store.id,
-            options,
-            head_since: Cell::new(if replayed.head.rows() > 0 { env.now_mono().max(1) } else { 0 }),
-            index: RefCell::new(replayed.index),
-            head: RefCell::new(replayed.head),
-            version: RefCell::new(Rc::new(version)),
-            cache,
-            log,
+            store,
+            options: self.options,
+            head_since: Cell::new(if has_rows { env.now_mono().max(1) } else { 0 }),
+            index: RefCell::new(self.index),
+            head: RefCell::new(self.head),
+            version: RefCell::new(Rc::new(self.version)),
+            cache: self.cache,
+            log: self.log,
+            edit: Cell::new(journal.last_edit()),
             manifest: RefCell::new(state),
             journal: RefCell::new(Some(journal)),
             editing: Gate::default(),
-            edit: Cell::new(edit),
             queue: RefCell::new(VecDeque::new()),
             queued: Notify::default(),
-            applied_seq: Cell::new(next_seq - 1),
+            applied_seq: Cell::new(self.applied_seq),
             frozen_seq: Cell::new(0),
             frozen: Notify::default(),
             flushed: Notify::default(),
@@ -143,13 +199,17 @@ impl<E: Env> Shard<E> {
             disk_full: Cell::new(false),
             failure: RefCell::new(None),
             failed: Notify::default(),
-            counters: RefCell::new(replayed.counters),
-        });
-        env.spawn(Queue::Ingest, inner.clone().commit_loop()).detach();
-        env.spawn(Queue::Background, inner.clone().flush_loop()).detach();
-        env.spawn(Queue::Background, inner.clone().compact_loop()).detach();
-        inner.freeze_if_due();
-        Ok(Opened { shard: Shard { inner }, recovered, quarantined })
+            counters: RefCell::new(Counters::new()),
+        }
+    }
+}
+
+impl<E: Env> Inner<E> {
+    fn start(self: &Rc<Self>) {
+        self.env.spawn(Queue::Ingest, self.clone().commit_loop()).detach();
+        self.env.spawn(Queue::Background, self.clone().flush_loop()).detach();
+        self.env.spawn(Queue::Background, self.clone().compact_loop()).detach();
+        self.freeze_if_due();
     }
 }
 
@@ -224,8 +284,8 @@ fn read_tombstones(dir: &Path, state: &State) -> Result<Tombstones, OpenError> {
     })
 }
 
-/// Removes what is certainly dead, checks that what lives is there, and gives the names of the rest,
-/// which it moved to quarantine.
+/// Removes what is certainly dead, checks that what lives is there, and gives the names of the
+/// rest, which it moved to quarantine.
 async fn tidy<E: Env>(env: &E, dir: &Path, state: &State) -> Result<Vec<String>, OpenError> {
     let failed = |source| OpenError::Io { path: dir.to_owned(), source };
     let present = env.disk().list(dir).await.map_err(failed)?;

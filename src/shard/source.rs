@@ -1,7 +1,7 @@
 //! A section as ordered streams of Blocks: what merges and scans read.
 //!
-//! A flush writes rows of different layouts one after the other, so a section may go through the keys
-//! several times; each time is a `Pass` whose Blocks are in (measurement, series, time) order.
+//! A flush writes rows of different layouts one after the other, so a section may go through the
+//! keys several times; each time is a `Pass` whose Blocks are in (measurement, series, time) order.
 
 use super::block::Block;
 use super::segment::{ChunkId, Cursor, SegmentError, Select};

@@ -12,8 +12,8 @@
 //! | 28..36 | sequence of this writing |
 //! | 36..44 | xxh3 of bytes 0..36 |
 //!
-//! The valid slot with the larger sequence counts. A change overwrites the other slot and syncs, so a
-//! cut at any byte leaves the slot before it valid.
+//! The valid slot with the larger sequence counts. A change overwrites the other slot and syncs, so
+//! a cut at any byte leaves the slot before it valid.
 
 use crate::codec::checksum::xxh3;
 use crate::env::{BLOCK_BYTES, Disk, Env, File, Open};

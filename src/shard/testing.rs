@@ -1,7 +1,7 @@
 //! Helpers for tests of Blocks: a slow, obvious model of rows, and the invariants of a Block.
 //!
-//! The model is a map from (measurement, series, time) to the row's values; a Block reads into it row
-//! by row, so that whatever gives Blocks can be compared with whatever the model says.
+//! The model is a map from (measurement, series, time) to the row's values; a Block reads into it
+//! row by row, so that whatever gives Blocks can be compared with whatever the model says.
 
 use super::block::{Block, step_of};
 use crate::model::{

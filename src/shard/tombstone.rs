@@ -1,8 +1,9 @@
 //! Tombstones: deletes that sources written before them must still obey.
 //!
-//! In: the delete records of the log (resolved series, a time range, the sequence number). Out: Blocks
-//! without the deleted rows, until compaction has rewritten every older source. A source obeys a
-//! tombstone when its newest row is older than the delete; the active head obeys deletes by itself.
+//! In: the delete records of the log (resolved series, a time range, the sequence number). Out:
+//! Blocks without the deleted rows, until compaction has rewritten every older source. A source
+//! obeys a tombstone when its newest row is older than the delete; the active head obeys deletes by
+//! itself.
 //!
 //! Bytes, in a manifest record (whose frame has the checksum and decides about a cut: a record is
 //! whole or not there). Numbers are little-endian.
@@ -168,8 +169,8 @@ fn read_one(rest: &mut &[u8]) -> Option<Tombstone> {
     Some(Tombstone { seq, series, range })
 }
 
-/// Number of containers that a set in portable form claims: each has 4 bytes of description, so more
-/// than the bytes allow is refused before the reader makes room for them.
+/// Number of containers that a set in portable form claims: each has 4 bytes of description, so
+/// more than the bytes allow is refused before the reader makes room for them.
 fn containers(bytes: &[u8]) -> Option<usize> {
     const WITH_RUNS: u32 = 12_347;
     let (cookie, rest) = bytes.split_first_chunk::<4>()?;

@@ -1,5 +1,6 @@
-//! What a shard's readers see: the living sections, the frozen head, the deletes. A change makes a new
-//! `Version`; readers keep the one they started with, and a file is unlinked after its last reader.
+//! What a shard's readers see: the living sections, the frozen head, the deletes. A change makes a
+//! new `Version`; readers keep the one they started with, and a file is unlinked after its last
+//! reader.
 
 use super::head::{Frozen, HeadView};
 use super::segment::{Reader, SectionMeta};

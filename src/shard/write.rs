@@ -1,8 +1,8 @@
 //! The write path: a queue, one commit in flight, and the head after it.
 //!
 //! In: `WriteRequest`s and deletes from any number of tasks. Out: series ids for the keys that were
-//! new, after the rows are durable and visible. Everything that arrives while a commit is on its way
-//! to the disk shares the next one.
+//! new, after the rows are durable and visible. Everything that arrives while a commit is on its
+//! way to the disk shares the next one.
 //!
 //! ```text
 //! queue ──take──▶ resolve series, encode records ──▶ log.commit ──▶ apply to head, in order ──▶ answer
@@ -66,7 +66,8 @@ impl<E: Env> Shard<E> {
         result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
     }
 
-    /// Deletes the rows of these series within a range; comes back when that is durable and visible.
+    /// Deletes the rows of these series within a range; comes back when that is durable and
+    /// visible.
     pub async fn delete(&self, series: RoaringBitmap, range: TimeRange) -> Result<(), WriteError> {
         let (done, result) = promise();
         self.inner.submit(Pending::Delete { series, range, done })?;

@@ -1,7 +1,7 @@
 //! The writing side of a chunk: picks a coding, encodes the pages, puts head and checksum around.
 //!
-//! In: a column and its pages. Out: the bytes of the table in `chunk`. The same column gives the same
-//! bytes on every machine.
+//! In: a column and its pages. Out: the bytes of the table in `chunk`. The same column gives the
+//! same bytes on every machine.
 
 use super::super::text::{self, Press};
 use super::super::{CodecError, checksum, light, present, scale, varint};
@@ -20,8 +20,8 @@ struct Head {
 /// A coding, the decimals of scaled floats, and the encoded pages.
 type Encoded = (Coding, u8, Bodies);
 
-/// Encodes a column (all its rows) and appends the chunk to `out`. `pages` are the rows of each page,
-/// at least 1 each; they add up to the column's rows, which are at most `ROWS_MAX`.
+/// Encodes a column (all its rows) and appends the chunk to `out`. `pages` are the rows of each
+/// page, at least 1 each; they add up to the column's rows, which are at most `ROWS_MAX`.
 pub fn encode(
     column: &Column,
     pages: &[u32],
@@ -164,8 +164,8 @@ fn texts(
     Ok((Coding::Plain, 0, bodies))
 }
 
-/// The distinct strings in order of their first row, and each row's entry; `None` when more than half
-/// of the rows are distinct.
+/// The distinct strings in order of their first row, and each row's entry; `None` when more than
+/// half of the rows are distinct.
 fn dictionary<'a>(texts: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<i64>)> {
     let mut ids: FixedMap<&[u8], i64> = FixedMap::default();
     let mut entries = Vec::new();

@@ -1,7 +1,7 @@
 //! One column of a segment chunk: compressed once, cut into pages that decode alone.
 //!
-//! In: a `model::Column` (or times) and the rows of each page. Out: bytes that `Reader` decodes, all
-//! or some pages of them. Null rows store no value.
+//! In: a `model::Column` (or times) and the rows of each page. Out: bytes that `Reader` decodes,
+//! all or some pages of them. Null rows store no value.
 //!
 //! | bytes           | what                                                                 |
 //! |-----------------|----------------------------------------------------------------------|
@@ -18,8 +18,8 @@
 //! | … × pages       | pages: a bitmap of the rows if some but not all have a value; values  |
 //! | u64             | xxh3 of all bytes before                                             |
 //!
-//! Valid: the checksum holds and the lengths use the bytes up exactly. A chunk is written once, whole;
-//! a cut at any byte takes the checksum away or moves it, so the chunk does not open.
+//! Valid: the checksum holds and the lengths use the bytes up exactly. A chunk is written once,
+//! whole; a cut at any byte takes the checksum away or moves it, so the chunk does not open.
 
 mod encode;
 mod numbers;

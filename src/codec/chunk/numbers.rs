@@ -59,8 +59,8 @@ pub fn light_bodies(values: &[i64], present: &[u32]) -> Bodies {
     bodies
 }
 
-/// Encodes the bits of floats: a page's bits lose the zeros that all have at the low end (values that
-/// were single precision once have 29), and go through the light codec.
+/// Encodes the bits of floats: a page's bits lose the zeros that all have at the low end (values
+/// that were single precision once have 29), and go through the light codec.
 pub fn bits_bodies(values: &[f64], present: &[u32]) -> Bodies {
     let mut bodies = Bodies::default();
     let mut bits = Vec::new();

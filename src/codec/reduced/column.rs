@@ -10,8 +10,8 @@
 //! | u8     | 0: every row has a value; 1: none has, nothing follows; 2: a bitmap follows      |
 //! | …      | the present values; their count is known, except for integers, which repeat it  |
 //!
-//! Floats: u8 0 and 8 bytes each; or 1 + decimals, u8 width, zigzag base, scaled integers minus base.
-//! Booleans: bits. Strings: lengths as integers, then the bytes.
+//! Floats: u8 0 and 8 bytes each; or 1 + decimals, u8 width, zigzag base, scaled integers minus
+//! base. Booleans: bits. Strings: lengths as integers, then the bytes.
 
 use super::super::varint::{get_i64, get_len, get_u8, put_i64, put_u64, take, take_array};
 use super::super::{CodecError, present, scale};

@@ -1,7 +1,8 @@
 //! Width-reduced columns for log records: as small as one pass allows, written at memory speed.
 //!
-//! In: slices of a record's rows. Out: self-delimiting bytes, read back from a cursor. Numbers become
-//! a base and 0, 1, 2, 4 or 8 bytes each; equal steps cost nothing a row; nulls store no value.
+//! In: slices of a record's rows. Out: self-delimiting bytes, read back from a cursor. Numbers
+//! become a base and 0, 1, 2, 4 or 8 bytes each; equal steps cost nothing a row; nulls store no
+//! value.
 //!
 //! Integers (`put_i64s`, `put_u32s`, and inside columns):
 //!

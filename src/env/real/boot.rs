@@ -1,7 +1,7 @@
 //! Starting a core: a thread with an executor of the right sizes, and an environment in it.
 //!
-//! In: where the core runs and what it does. Out: a handle that gives the result, or the reason when
-//! the core ended by a panic. What a dead core means for the process is the server's business.
+//! In: where the core runs and what it does. Out: a handle that gives the result, or the reason
+//! when the core ended by a panic. What a dead core means for the process is the server's business.
 
 use std::any::Any;
 use std::future::Future;
@@ -52,13 +52,13 @@ pub struct CoreHandle<T: Send + 'static> {
     handle: ExecutorJoinHandle<io::Result<T>>,
 }
 
-/// Starts a thread with an executor and runs `body` in it, in the default queue: the body spawns what
-/// it wants into the queues of its environment. The executor ends with the body; tasks that are left
-/// are dropped.
+/// Starts a thread with an executor and runs `body` in it, in the default queue: the body spawns
+/// what it wants into the queues of its environment. The executor ends with the body; tasks that
+/// are left are dropped.
 ///
 /// # Errors
-/// When the processor does not exist or no thread can be made. Errors that the new thread meets
-/// (no ring, too little lockable memory) come from `CoreHandle::join`.
+/// When the processor does not exist or no thread can be made. Errors that the new thread meets (no
+/// ring, too little lockable memory) come from `CoreHandle::join`.
 pub fn run_on_core<T, F>(
     core: Core,
     body: impl FnOnce(RealEnv) -> F + Send + 'static,
@@ -102,8 +102,8 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
 }
 
 /// How many bytes of registered buffers each of `cores` executors may have under this limit of
-/// lockable memory (bytes). A quarter is left to others of the same user. Registering too much is not
-/// fatal: the runtime goes on with plain buffers.
+/// lockable memory (bytes). A quarter is left to others of the same user. Registering too much is
+/// not fatal: the runtime goes on with plain buffers.
 #[must_use]
 pub fn io_memory(cores: usize, memlock_limit: u64) -> usize {
     let cores = u64::try_from(cores).unwrap_or(u64::MAX).max(1);

@@ -1,8 +1,8 @@
 //! Names and opens of the real disk.
 //!
-//! In: absolute paths. Out: open files, or errors that keep the system's error number. Everything but
-//! the open itself is a plain system call on the executor's blocking pool, so that the reactor never
-//! waits for a directory.
+//! In: absolute paths. Out: open files, or errors that keep the system's error number. Everything
+//! but the open itself is a plain system call on the executor's blocking pool, so that the reactor
+//! never waits for a directory.
 
 use std::cell::RefCell;
 use std::fs;
@@ -32,9 +32,10 @@ struct Found {
     size: u64,
 }
 
-/// Tries direct reads on the device of `dir`, on this executor. The runtime decides by the first file
-/// that a thread opens on a device how all later reads are made, and decides wrongly when that file
-/// is empty; here it gets a full one. Opening a file does the same when it was not done before.
+/// Tries direct reads on the device of `dir`, on this executor. The runtime decides by the first
+/// file that a thread opens on a device how all later reads are made, and decides wrongly when that
+/// file is empty; here it gets a full one. Opening a file does the same when it was not done
+/// before.
 ///
 /// # Errors
 /// When the folder cannot be written, or reads do not work there.

@@ -1,7 +1,7 @@
 //! Bytes of one real file, by direct I/O through the ring of its executor.
 //!
-//! In: reads at any place, writes of whole blocks. Out: bytes in the buffers that the device filled,
-//! without a copy. Reads and writes that the kernel cuts short go on where they stopped.
+//! In: reads at any place, writes of whole blocks. Out: bytes in the buffers that the device
+//! filled, without a copy. Reads and writes that the kernel cuts short go on where they stopped.
 
 use std::io;
 use std::mem::ManuallyDrop;

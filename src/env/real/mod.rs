@@ -1,7 +1,7 @@
 //! The real world: files, clock and tasks of the runtime, one executor for each core.
 //!
-//! In: calls of the engine through `env`'s traits. Out: the same calls to glommio. Guards against the
-//! runtime's traps live here and nowhere else:
+//! In: calls of the engine through `env`'s traits. Out: the same calls to glommio. Guards against
+//! the runtime's traps live here and nowhere else:
 //!
 //! - a first open of an empty file breaks all later reads of that thread: `disk` probes each device
 //!   with a full file before (`probe` does it at boot);

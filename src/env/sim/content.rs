@@ -1,8 +1,8 @@
 //! The bytes of one simulated file, as blocks of 4 KiB that copies share.
 //!
-//! In: writes, size changes, bit flips. Out: reads. A missing block reads as zeros, the way a hole or
-//! a reserved block of a file system does. Bytes behind the size are kept zero in a live file; in a
-//! file that lost power they are made zero by `normalize`.
+//! In: writes, size changes, bit flips. Out: reads. A missing block reads as zeros, the way a hole
+//! or a reserved block of a file system does. Bytes behind the size are kept zero in a live file;
+//! in a file that lost power they are made zero by `normalize`.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,8 +1,8 @@
 //! Handles of the simulated disk: the traits' side for the engine, the levers for tests.
 //!
 //! In: calls of `env::Disk` and `env::File`, checked as real direct I/O would check them. Out: disk
-//! calls in the world's hands, awaited until virtual time brings their answer. A call that is dropped
-//! unanswered still takes effect, as in a real ring.
+//! calls in the world's hands, awaited until virtual time brings their answer. A call that is
+//! dropped unanswered still takes effect, as in a real ring.
 
 use std::future::poll_fn;
 use std::io;
@@ -36,8 +36,8 @@ impl SimDisk {
         &self.world
     }
 
-    /// The disk as a power cut now (or the one that stopped the run) leaves it. The simulation itself
-    /// is not touched; each call rolls the dice of `CutMode::Random` again.
+    /// The disk as a power cut now (or the one that stopped the run) leaves it. The simulation
+    /// itself is not touched; each call rolls the dice of `CutMode::Random` again.
     #[must_use]
     pub fn power_cut(&self, mode: CutMode) -> Image {
         self.world.power_cut(mode)

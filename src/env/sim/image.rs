@@ -1,8 +1,8 @@
 //! A disk without power: what a restart finds, and what tests damage by hand.
 //!
 //! In: the durable half of a simulated disk plus the changes that a power cut let through. Out: the
-//! disk of the next `Sim`. It is plain data: a test can keep one image and start from it many times,
-//! flip bits, shorten files or put strange files into it.
+//! disk of the next `Sim`. It is plain data: a test can keep one image and start from it many
+//! times, flip bits, shorten files or put strange files into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

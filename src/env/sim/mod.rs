@@ -103,7 +103,8 @@ impl Sim {
         SimDisk::new(self.world.clone())
     }
 
-    /// Runs all tasks until this future is done. It may be called again: tasks go on where they were.
+    /// Runs all tasks until this future is done. It may be called again: tasks go on where they
+    /// were.
     ///
     /// # Errors
     /// When the power was cut, when all tasks wait for ever, or when the step limit is reached.
@@ -151,8 +152,8 @@ where
 }
 
 /// Cuts the power before every changing disk call of a life, n = 1, 2, … until a life runs through,
-/// and gives each disk that may be left to `check`: nothing unsynced kept, all kept, and four times a
-/// random part. Returns the number of places that were cut. `life` must be the same for the same
+/// and gives each disk that may be left to `check`: nothing unsynced kept, all kept, and four times
+/// a random part. Returns the number of places that were cut. `life` must be the same for the same
 /// environment; `check` starts what it wants from the image, whose name is for messages.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! The simulated disk as plain data: names, bytes, and which of both a power cut would leave.
 //!
-//! In: operations at the instant they take effect. Out: their answers, and at a power cut an `Image`.
-//! Every file and every name exists twice: *live* is what a running process sees, *durable* is what
-//! the platter has. Between them lies a log of changes not synced yet:
+//! In: operations at the instant they take effect. Out: their answers, and at a power cut an
+//! `Image`. Every file and every name exists twice: *live* is what a running process sees,
+//! *durable* is what the platter has. Between them lies a log of changes not synced yet:
 //!
 //! ```text
 //! write, truncate      ─▶ live + file's log  ──(sync of the file: entries older than its issue)─▶ durable
@@ -401,8 +401,8 @@ impl Storage {
         }
     }
 
-    /// Frees a file that no name and no handle refers to. Its bytes stay as long as a power cut could
-    /// bring a name back, its disk space does not.
+    /// Frees a file that no name and no handle refers to. Its bytes stay as long as a power cut
+    /// could bring a name back, its disk space does not.
     fn sweep(&mut self, id: FileId) {
         let Some(inode) = self.inodes.get_mut(&id) else { return };
         let named = |names: &Names| names.files.values().any(|other| *other == id);
@@ -453,7 +453,8 @@ impl Inode {
 /// The parts of a write that reach the disk when it is interrupted: each 4 KiB block wholly, not at
 /// all, up to a sector, or any of its sectors.
 fn torn<'a>(offset: u64, bytes: &'a [u8], rng: &mut Rng) -> Vec<(u64, &'a [u8])> {
-    // Half of all writes share one fate as a whole, so that long ones are also lost or kept together.
+    // Half of all writes share one fate as a whole, so that long ones are also lost or kept
+    // together.
     let whole = rng.below(4);
     let mut parts = Vec::new();
     let mut at = offset;

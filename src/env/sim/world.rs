@@ -1,9 +1,9 @@
 //! The simulator's heart: the tasks of all nodes, virtual time, and disk calls in flight.
 //!
-//! In: tasks, timers and disk calls of any number of nodes, and one seed. Out: one possible order of
-//! events. `step` lets due events happen, then runs one ready task picked at random; when none is
-//! ready, time jumps to the next event. Running a task costs a little virtual time, so that a task
-//! that only yields cannot hold the clock. Everything that happens goes into one running hash.
+//! In: tasks, timers and disk calls of any number of nodes, and one seed. Out: one possible order
+//! of events. `step` lets due events happen, then runs one ready task picked at random; when none
+//! is ready, time jumps to the next event. Running a task costs a little virtual time, so that a
+//! task that only yields cannot hold the clock. Everything that happens goes into one running hash.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

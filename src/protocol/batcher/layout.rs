@@ -1,4 +1,5 @@
-//! Interned layouts: a sorted set of columns gets a small number, so that Batches are found by number.
+//! Interned layouts: a sorted set of columns gets a small number, so that Batches are found by
+//! number.
 
 use crate::model::ColumnId;
 use crate::model::FixedMap;

@@ -1,9 +1,9 @@
 //! Rows in, one `WriteRequest` per shard out. Every ingest decoder uses it; it lives as long as its
 //! core, so that buffers, layouts and shapes are reused.
 //!
-//! In: `begin`, then rows (series, time, sorted typed values), then `finish`. A row goes to a Batch of
-//! its (shard, partition) whose columns hold all its fields; `place` decides which. What comes back from
-//! a shard goes to `ShardWrite::learned` and `Batcher::recycle`.
+//! In: `begin`, then rows (series, time, sorted typed values), then `finish`. A row goes to a Batch
+//! of its (shard, partition) whose columns hold all its fields; `place` decides which. What comes
+//! back from a shard goes to `ShardWrite::learned` and `Batcher::recycle`.
 
 mod layout;
 mod names;
@@ -57,7 +57,8 @@ pub enum Datum<'a> {
 /// A value with its column.
 pub type Cell<'a> = (ColumnId, Datum<'a>);
 
-/// Whose order of Batches counts: a measurement, or one of the single-value kinds of KairosDB's doors.
+/// Whose order of Batches counts: a measurement, or one of the single-value kinds of KairosDB's
+/// doors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Owner {
     Measurement(MeasurementId),
@@ -262,9 +263,9 @@ impl Batcher {
         self.pending.get(&hash).copied()
     }
 
-    /// A series that `find_series` did not find (or whose measurement is gone): its key travels with
-    /// the request, and `hash` is taught when the owner answers. `tags` must be sorted and distinct.
-    /// `None` when the key is too long.
+    /// A series that `find_series` did not find (or whose measurement is gone): its key travels
+    /// with the request, and `hash` is taught when the owner answers. `tags` must be sorted and
+    /// distinct. `None` when the key is too long.
     pub fn new_series(
         &mut self,
         hash: u128,

@@ -5,7 +5,7 @@
 //! never comes here.
 
 use crate::catalog::State;
-use crate::catalog::command::{Command, Names as CatalogNames};
+use crate::catalog::command::{Command, NamedField, Names as CatalogNames};
 use crate::model::FixedMap;
 use crate::model::{FieldType, PolicyId, TimeRange, TypeSet};
 
@@ -13,8 +13,7 @@ use crate::model::{FieldType, PolicyId, TimeRange, TypeSet};
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Missing {
     pub measurements: Vec<Box<[u8]>>,
-    /// (measurement, field, type)
-    pub fields: Vec<(Box<[u8]>, Box<[u8]>, FieldType)>,
+    pub fields: Vec<NamedField>,
     /// A time in each missing partition (ns).
     pub times: Vec<i64>,
 }
@@ -30,8 +29,8 @@ impl Missing {
         self.len() == 0
     }
 
-    /// The question to the catalog that makes these names. `mix_types`: fields may get further types
-    /// (KairosDB's doors).
+    /// The question to the catalog that makes these names. `mix_types`: fields may get further
+    /// types (KairosDB's doors).
     pub fn resolve(self, policy: PolicyId, mix_types: bool) -> Command {
         let Missing { measurements, fields, times } = self;
         Command::Resolve { policy, names: CatalogNames { measurements, fields, times, mix_types } }

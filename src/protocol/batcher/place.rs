@@ -1,19 +1,20 @@
 //! Which Batch a row goes to, and how it is appended.
 //!
 //! Rows of one series may come with different field sets, and a later row must win although Batches
-//! are applied one after the other. So each owner (measurement) has one *current* Batch per shard and
-//! partition and never goes back: a row that fits into the current Batch stays there (null where it
-//! has no value), any other moves its owner to a Batch opened later that holds all its columns.
-//! After four moves the owner gets a Batch of its own that grows columns in place. A Batch that is
-//! nearly all nulls is left, so memory stays within a constant factor (about 65 entries a value at
-//! worst: 64 rows of one field each in a Batch of 64 columns) of the values sent.
+//! are applied one after the other. So each owner (measurement) has one *current* Batch per shard
+//! and partition and never goes back: a row that fits into the current Batch stays there (null
+//! where it has no value), any other moves its owner to a Batch opened later that holds all its
+//! columns. After four moves the owner gets a Batch of its own that grows columns in place. A Batch
+//! that is nearly all nulls is left, so memory stays within a constant factor (about 65 entries a
+//! value at worst: 64 rows of one field each in a Batch of 64 columns) of the values sent.
 
 use super::{Batcher, Cell, Datum, LayoutId, Owner};
 use crate::model::{
     Batch, Bitmap, Column, ColumnId, PartitionId, SeriesRef, ShardId, Strings, Values,
 };
 
-/// Exact layouts an owner may use per shard and partition of a request before it gets a growing one.
+/// Exact layouts an owner may use per shard and partition of a request before it gets a growing
+/// one.
 const EXACT_MAX: u8 = 4;
 /// Nulls a Batch may have before its density is looked at.
 const NULLS_FREE: u64 = 4096;

@@ -11,7 +11,8 @@ use crate::model::{Batch, Bitmap, Column, ColumnId, PartitionId, Values, WriteRe
 const BATCHES_MAX: usize = 256;
 /// Lists and bitmaps kept.
 const PARTS_MAX: usize = 256;
-/// Bytes of a Batch above which its buffers are given back to the allocator: 256 of them are 256 MiB.
+/// Bytes of a Batch above which its buffers are given back to the allocator: 256 of them are 256
+/// MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Spare buffers.

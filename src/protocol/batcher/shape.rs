@@ -1,9 +1,9 @@
-//! Shapes: what the last lines of a measurement looked like, so that the next one is compared instead
-//! of parsed.
+//! Shapes: what the last lines of a measurement looked like, so that the next one is compared
+//! instead of parsed.
 //!
-//! A shape is a sequence of field names as sent, each with its `=`, the column it goes to, and where
-//! that column stands among the row's sorted columns. A measurement keeps up to four. Shapes are
-//! checked against one version of the catalog; another version drops them.
+//! A shape is a sequence of field names as sent, each with its `=`, the column it goes to, and
+//! where that column stands among the row's sorted columns. A measurement keeps up to four. Shapes
+//! are checked against one version of the catalog; another version drops them.
 
 use crate::model::FixedMap;
 use crate::model::{ColumnId, MeasurementId, PartitionId, PolicyId};

@@ -1,8 +1,9 @@
-//! One line the exact way: split, scanned byte by byte, names looked up in the catalog, and its shape
-//! learned for the fast way.
+//! One line the exact way: split, scanned byte by byte, names looked up in the catalog, and its
+//! shape learned for the fast way.
 //!
-//! A line has one of four ends: nothing (blank, comment), refused (unreadable), dropped (readable but
-//! not storable), stored; or its names are unknown, and then the whole call turns to collecting names.
+//! A line has one of four ends: nothing (blank, comment), refused (unreadable), dropped (readable
+//! but not storable), stored; or its names are unknown, and then the whole call turns to collecting
+//! names.
 
 use super::super::batcher::{Hot, Owner, Placed, ShapeField};
 use super::super::number::{self, IntegerError};
@@ -273,9 +274,8 @@ impl<'a> Decoder<'a, '_, '_> {
         self.batcher.new_series(hash, measurement, &self.name, &tags)
     }
 
-    /// Sorts the cells by column, the last of equal columns winning. True when the line has a shape:
-    /// every field once, none left out,
-    /// and no name that takes a second look.
+    /// Sorts the cells by column, the last of equal columns winning. True when the line has a
+    /// shape: every field once, none left out, and no name that takes a second look.
     fn sort_cells(&mut self) -> bool {
         let sent = self.fields.len();
         // Stable, so that of equal columns the last one sent comes last.

@@ -1,8 +1,8 @@
 //! One line the fast way: a key that was met before and fields in the order of a known shape.
 //!
 //! Nothing is looked up but the key's hash: names are compared with the expected ones, values go to
-//! their place in the row, and the row to the Batch that took the row before. At anything unexpected
-//! the way gives up without a trace, and the line is read again the exact way.
+//! their place in the row, and the row to the Batch that took the row before. At anything
+//! unexpected the way gives up without a trace, and the line is read again the exact way.
 
 use super::super::batcher::{Cell, Datum, Hot, MeasurementShapes, Owner, Shape};
 use super::super::number::{digits_prefix, float_prefix, integer_prefix};

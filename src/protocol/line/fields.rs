@@ -1,7 +1,8 @@
-//! The fields and the time of a line, read byte by byte: the exact way, with the reasons InfluxDB gives.
+//! The fields and the time of a line, read byte by byte: the exact way, with the reasons InfluxDB
+//! gives.
 //!
-//! `scan_fields` finds where the section ends and checks every value; `walk` then cuts it into names
-//! and values. The two disagree about odd texts (`f="a"=1,g`, `f\\=1`), and so do they here.
+//! `scan_fields` finds where the section ends and checks every value; `walk` then cuts it into
+//! names and values. The two disagree about odd texts (`f="a"=1,g`, `f\\=1`), and so do they here.
 
 use super::super::batcher::Datum;
 use super::super::number::{self, IntegerError};

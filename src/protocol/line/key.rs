@@ -1,5 +1,5 @@
-//! The key of a line: measurement and tags, as sent. Says where it ends or what is wrong with it, and
-//! gives the parts without escapes for the canonical key.
+//! The key of a line: measurement and tags, as sent. Says where it ends or what is wrong with it,
+//! and gives the parts without escapes for the canonical key.
 //!
 //! A byte behind a backslash is never a separator. In a measurement `\,` `\ ` `\=` `\"` lose their
 //! backslash, in a tag all but `\"`; any other backslash is data.

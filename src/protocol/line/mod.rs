@@ -1,8 +1,9 @@
 //! Line protocol of InfluxDB 1.x: bytes to rows.
 //!
-//! In: a body or a part of one. Out: rows in the `Batcher`, troubles in the `Report`. A line is tried
-//! the fast way (`fast`): the key's hash is known, the fields follow a known shape. Whatever does not
-//! fit is read from its start the exact way (`exact`), with InfluxDB 1.6's quirks and error texts.
+//! In: a body or a part of one. Out: rows in the `Batcher`, troubles in the `Report`. A line is
+//! tried the fast way (`fast`): the key's hash is known, the fields follow a known shape. Whatever
+//! does not fit is read from its start the exact way (`exact`), with InfluxDB 1.6's quirks and
+//! error texts.
 
 mod exact;
 mod fast;

@@ -1,7 +1,7 @@
 //! What went wrong in a body of line protocol, and the one text InfluxDB answers with.
 //!
-//! Bounded: at most 100 texts of refused lines or 64 KiB of them are kept, the others are counted. Of
-//! several kinds of trouble one is named: a refused point before points beyond retention before
+//! Bounded: at most 100 texts of refused lines or 64 KiB of them are kept, the others are counted.
+//! Of several kinds of trouble one is named: a refused point before points beyond retention before
 //! refused lines.
 
 /// Texts of refused lines kept.

@@ -1,6 +1,7 @@
-//! Where a line ends. Only `\n` ends a line, but not inside a quoted string, and a backslash takes the
-//! byte behind it along (so `\` + newline goes on). Quotes count only behind the first blank, and only
-//! where more `=` than commas have been seen. All of this is what InfluxDB 1.6 does, comments included.
+//! Where a line ends. Only `\n` ends a line, but not inside a quoted string, and a backslash takes
+//! the byte behind it along (so `\` + newline goes on). Quotes count only behind the first blank,
+//! and only where more `=` than commas have been seen. All of this is what InfluxDB 1.6 does,
+//! comments included.
 
 /// The offset of the newline that ends the line starting at `start`, or of the input's end. `None`:
 /// more bytes follow and are needed to tell.

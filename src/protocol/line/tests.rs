@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 const YEAR_NS: i64 = 365 * 86_400_000_000_000;
 
-/// Writes a body three times over (unknown, then known names and series) with one outcome, and gives
-/// the stored rows as `series time field=value` and the verdict.
+/// Writes a body three times over (unknown, then known names and series) with one outcome, and
+/// gives the stored rows as `series time field=value` and the verdict.
 fn write(body: &[u8], precision: Precision) -> (Vec<String>, Verdict) {
     let mut world = World::new(3, 0);
     let mut outcomes = (0..3).map(|_| {

@@ -1,9 +1,9 @@
 //! KairosDB's telnet door: `put`, `putm`, `puts` and `version`, one command a line.
 //!
 //! In: bytes of a connection. Out: rows of the field `value` (a column per type) in the `Batcher`,
-//! dropped lines in `Rejects`, the number of answers to `version`. A metric and tag words met before are
-//! found by the hash of their bytes; all other lines are split into words and checked. Lines take
-//! effect in order; an unfinished one stays with the caller.
+//! dropped lines in `Rejects`, the number of answers to `version`. A metric and tag words met
+//! before are found by the hash of their bytes; all other lines are split into words and checked.
+//! Lines take effect in order; an unfinished one stays with the caller.
 
 mod command;
 mod rejects;

@@ -57,7 +57,8 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// Counts a dropped line; keeps it when it is the first of its reason since the last `take_sample`.
+    /// Counts a dropped line; keeps it when it is the first of its reason since the last
+    /// `take_sample`.
     pub fn count(&mut self, why: Reject, line: &[u8]) {
         if let Some(count) = self.counts.get_mut(why as usize) {
             *count += 1;

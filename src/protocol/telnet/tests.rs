@@ -217,8 +217,8 @@ proptest! {
     }
 }
 
-/// The store without expiries of "never": rows without a time to live have one only where they share
-/// a Batch with rows that have one.
+/// The store without expiries of "never": rows without a time to live have one only where they
+/// share a Batch with rows that have one.
 fn without_never(store: &Store) -> Store {
     let never = format!("{}i", i64::MAX);
     let kept =

@@ -1,7 +1,7 @@
 //! Words and numbers of a telnet line.
 //!
-//! Words are separated by bytes up to 0x20. A word that begins with a quote runs to the next quote that
-//! is followed by a blank or the line's end, blanks inside included.
+//! Words are separated by bytes up to 0x20. A word that begins with a quote runs to the next quote
+//! that is followed by a blank or the line's end, blanks inside included.
 
 use super::super::number;
 

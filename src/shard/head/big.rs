@@ -1,7 +1,8 @@
 //! A series with more rows than one step may give.
 //!
-//! Its rows are listed in steps. Rows of one table that came in order are then given in slices; other
-//! rows are sorted in pieces, a piece a step, and the pieces merged by a heap while they are given.
+//! Its rows are listed in steps. Rows of one table that came in order are then given in slices;
+//! other rows are sorted in pieces, a piece a step, and the pieces merged by a heap while they are
+//! given.
 
 use super::chunk::NO_ROW;
 use super::cursor::{Hit, Snapshot, clip, push_refs, walk_one};

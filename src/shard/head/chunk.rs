@@ -1,9 +1,9 @@
 //! A chunk: up to 4,096 rows of a head table, as columns.
 //!
-//! In: row headers (time, slot, backlink) and ranges of a Batch's columns. Out: slices that a gather
-//! reads. Every vector gets its full capacity when the chunk is made, so rows never move while the
-//! chunk fills. A column without a value so far is not allocated; one that is shorter than the chunk
-//! has nulls behind its end.
+//! In: row headers (time, slot, backlink) and ranges of a Batch's columns. Out: slices that a
+//! gather reads. Every vector gets its full capacity when the chunk is made, so rows never move
+//! while the chunk fills. A column without a value so far is not allocated; one that is shorter
+//! than the chunk has nulls behind its end.
 
 use crate::model::{Bitmap, Column, ColumnId, TimeRange, Values};
 use std::ops::Range;

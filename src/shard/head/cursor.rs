@@ -1,15 +1,15 @@
 //! Reading a head partition in steps: from a selection of series to Blocks.
 //!
-//! A cursor works through the series in order, in *groups*: it resolves keys to slots (some thousands
-//! a step), lists the rows of each slot, and gives Blocks:
+//! A cursor works through the series in order, in *groups*: it resolves keys to slots (some
+//! thousands a step), lists the rows of each slot, and gives Blocks:
 //!
 //! ```text
 //! Resolve --all keys of the group--> Order --all chunks--> Emit --group done--> Resolve ... Done
 //! ```
 //!
 //! Rows are listed by a counting sort on the slot column for a table of which the group wants a
-//! quarter or more, else by walking backlinks, eight chains side by side. A group ends at a bound on
-//! keys and rows, so that a cursor's memory is bounded however much the head holds.
+//! quarter or more, else by walking backlinks, eight chains side by side. A group ends at a bound
+//! on keys and rows, so that a cursor's memory is bounded however much the head holds.
 
 use super::big::Big;
 use super::chunk::{NO_ROW, row_id};
@@ -28,8 +28,8 @@ const STEP_KEYS: usize = 4096;
 const STEP_CHUNKS: usize = 8;
 /// Keys of a group: 16 bytes each, and 16 a table.
 const GROUP_KEYS_MAX: usize = 1 << 18;
-/// Rows of a group unless a third of the partition is more: 4 bytes each. A third keeps the share of
-/// every group above the quarter at which counting sort pays.
+/// Rows of a group unless a third of the partition is more: 4 bytes each. A third keeps the share
+/// of every group above the quarter at which counting sort pays.
 const GROUP_ROWS_MIN: usize = 1 << 20;
 /// Backlink chains followed side by side, to overlap their cache misses.
 const CHAINS: usize = 8;

@@ -1,9 +1,9 @@
 //! Rows of head tables to one Block, column by column.
 //!
 //! In: for each series in order either *plain* rows (one table, times ascending) or *mixed* ones
-//! (several tables, or overwritten: sorted by time and arrival). Out: a Block without columns that are
-//! all null. Mixed rows of one time become one row: each column from the newest row that has a value
-//! there; the hidden expiry from the newest row alone, because the winner's expiry counts.
+//! (several tables, or overwritten: sorted by time and arrival). Out: a Block without columns that
+//! are all null. Mixed rows of one time become one row: each column from the newest row that has a
+//! value there; the hidden expiry from the newest row alone, because the winner's expiry counts.
 
 use super::chunk::{has_value, place};
 use super::table::Table;
@@ -280,12 +280,13 @@ fn validity(table: &Table, position: usize, rows: &[u32], bits: &mut Bitmap) {
     rows.iter().for_each(|row| bits.push(cell(table, position, *row).is_some()));
 }
 
-/// Series whose rows are read side by side. Rows mostly arrive interleaved (each batch has one of every
-/// series), so neighbouring series share cache lines and pages.
+/// Series whose rows are read side by side. Rows mostly arrive interleaved (each batch has one of
+/// every series), so neighbouring series share cache lines and pages.
 const LANES: usize = 16;
 
-/// Appends the entries of `rows` from the chunks' slices that `slice` finds. A list of the slices is
-/// made first when there are more rows than chunks: it fits in the first cache, the chunks do not.
+/// Appends the entries of `rows` from the chunks' slices that `slice` finds. A list of the slices
+/// is made first when there are more rows than chunks: it fits in the first cache, the chunks do
+/// not.
 fn gather<'t, T: Copy + Default + 't>(
     table: &'t Table,
     rows: PlainRows<'_>,

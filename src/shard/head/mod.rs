@@ -1,10 +1,10 @@
 //! The head: rows of a shard that are in the log but not yet in a segment.
 //!
-//! In: Batches whose commit is durable, in order of their sequence numbers, and deletes at their place
-//! in that order. Out: Blocks, to scans (through a snapshot, in steps) and to the flush (from a frozen
-//! head, by partition and UTC day). Rows lie in tables per partition and layout, in chunks that never
-//! move; an append is a push per column, whatever the number of series. Nothing here waits or knows
-//! an environment.
+//! In: Batches whose commit is durable, in order of their sequence numbers, and deletes at their
+//! place in that order. Out: Blocks, to scans (through a snapshot, in steps) and to the flush (from
+//! a frozen head, by partition and UTC day). Rows lie in tables per partition and layout, in chunks
+//! that never move; an append is a push per column, whatever the number of series. Nothing here
+//! waits or knows an environment.
 
 mod big;
 mod chunk;
@@ -60,7 +60,8 @@ macro_rules! reading {
             self.parts.bytes
         }
 
-        /// Lowest and highest sequence number of what was appended or deleted; `None` when nothing was.
+        /// Lowest and highest sequence number of what was appended or deleted; `None` when nothing
+        /// was.
         pub fn seqs(&self) -> Option<(u64, u64)> {
             self.parts.seqs
         }
@@ -119,8 +120,8 @@ impl Head {
         self.parts.bytes += added.bytes;
     }
 
-    /// The delete record `seq`: rows of `series` within `range` are gone at once, from views too. Rows
-    /// appended later show.
+    /// The delete record `seq`: rows of `series` within `range` are gone at once, from views too.
+    /// Rows appended later show.
     pub fn delete(&mut self, seq: u64, series: &RoaringBitmap, range: TimeRange) {
         self.parts.note_seq(seq);
         for part in self.parts.parts.values() {
@@ -151,8 +152,8 @@ pub struct Frozen {
 impl Frozen {
     reading!();
 
-    /// The sections of the flushed file: every partition and UTC day with rows. A section all of whose
-    /// rows were deleted gives no Block.
+    /// The sections of the flushed file: every partition and UTC day with rows. A section all of
+    /// whose rows were deleted gives no Block.
     pub fn sections(&self) -> Vec<(PartitionId, i32)> {
         let days = |(id, part): (&PartitionId, &Rc<RefCell<Part>>)| {
             let days = part.borrow().days().to_vec();

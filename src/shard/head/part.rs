@@ -11,8 +11,8 @@ use crate::model::{Batch, ColumnId, MeasurementId, SeriesId, TimeRange};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
-/// Exact layouts of a partition in one head generation. With the union table below 128, because a set
-/// of tables is kept as the bits of a `u128`. A table with a row costs about 4 KiB.
+/// Exact layouts of a partition in one head generation. With the union table below 128, because a
+/// set of tables is kept as the bits of a `u128`. A table with a row costs about 4 KiB.
 pub const LAYOUTS_MAX: usize = 64;
 
 const _: () = assert!(LAYOUTS_MAX + 1 < 128);

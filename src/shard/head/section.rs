@@ -39,8 +39,8 @@ impl SectionCursor {
         }
     }
 
-    /// Gives the next Block of at most `rows_max` rows; `None` at the end. An empty Block is a step of
-    /// preparation: call again. The order starts again from the lowest key with each pass.
+    /// Gives the next Block of at most `rows_max` rows; `None` at the end. An empty Block is a step
+    /// of preparation: call again. The order starts again from the lowest key with each pass.
     pub fn next(&mut self, rows_max: usize) -> Option<Block> {
         let select = Select { range: day_range(self.day), ..Select::ALL };
         if !self.planned {

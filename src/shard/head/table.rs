@@ -1,8 +1,8 @@
 //! A head table: the rows of one partition that share one layout.
 //!
-//! In: Batches, appended as columns. Out: rows by series (backlinks), whole columns (chunks), and the
-//! order of rows across the tables of a partition (turns). Rows are never moved or changed; a delete
-//! marks them dead.
+//! In: Batches, appended as columns. Out: rows by series (backlinks), whole columns (chunks), and
+//! the order of rows across the tables of a partition (turns). Rows are never moved or changed; a
+//! delete marks them dead.
 
 use super::chunk::{Chunk, NO_ROW, chunk_rows, place, row_id};
 use super::slots::{Hints, Slot, Slots, hint, hinted};

@@ -59,9 +59,9 @@ impl HeadView {
     }
 
     /// Gives the selected rows, a Block a step, in order of (measurement, series, time); each
-    /// (series, time) once. A Block has at most `rows_max` rows and only columns that have a value in
-    /// it. `None` at the end. An **empty** Block is a step of preparation: call again. A row without
-    /// any selected column that has a value may be given, with nulls.
+    /// (series, time) once. A Block has at most `rows_max` rows and only columns that have a value
+    /// in it. `None` at the end. An **empty** Block is a step of preparation: call again. A row
+    /// without any selected column that has a value may be given, with nulls.
     pub fn gather(
         &self,
         select: &Select<'_>,

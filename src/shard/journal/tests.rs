@@ -14,7 +14,7 @@ fn dir() -> PathBuf {
 
 fn edit(number: u64) -> Vec<u8> {
     // Every seventh edit is large, so that a few lives rewrite the file.
-    let len = if number % 7 == 0 { 300_000 } else { 20 + number as usize };
+    let len = if number.is_multiple_of(7) { 300_000 } else { 20 + number as usize };
     vec![number as u8; len]
 }
 

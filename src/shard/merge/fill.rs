@@ -1,6 +1,7 @@
 //! Values of a planned merge: column by column, stretch by stretch.
 //!
-//! In: a plan and the sources' Blocks. Out: rows appended to a Block whose columns become the union.
+//! In: a plan and the sources' Blocks. Out: rows appended to a Block whose columns become the
+//! union.
 
 use super::plan::{Piece, Plan, Source};
 use crate::model::{Column, ColumnId};

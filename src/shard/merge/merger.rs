@@ -1,9 +1,9 @@
 //! The merge of streams: sources that deliver their rows Block by Block.
 //!
-//! The driver asks `wants` which source must deliver, reads it (this is where it waits), and gives the
-//! Block with `push` or ends the source with `finish`; then `next` gives merged rows. One Block per
-//! source is held. The output depends on the rows alone, not on how sources cut them into Blocks: it
-//! comes in Blocks of exactly the asked number of rows, but for the last.
+//! The driver asks `wants` which source must deliver, reads it (this is where it waits), and gives
+//! the Block with `push` or ends the source with `finish`; then `next` gives merged rows. One Block
+//! per source is held. The output depends on the rows alone, not on how sources cut them into
+//! Blocks: it comes in Blocks of exactly the asked number of rows, but for the last.
 
 use super::fill;
 use super::plan::{Plan, Source};
@@ -76,7 +76,8 @@ impl Merger {
         self.streams.iter().all(|stream| stream.is_empty() && stream.finished)
     }
 
-    /// The next `rows_max` merged rows, or fewer at the very end. `None`: see `wants` and `is_done`.
+    /// The next `rows_max` merged rows, or fewer at the very end. `None`: see `wants` and
+    /// `is_done`.
     pub fn next(&mut self, rows_max: usize) -> Option<Block> {
         let rows_max = rows_max.max(1);
         if self.pending.rows() < rows_max && self.wants().is_none() {

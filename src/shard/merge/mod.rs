@@ -2,10 +2,10 @@
 //!
 //! In: Blocks of several sources (active head, frozen head, sections of segments), each source in
 //! (measurement, series, time) order. Out: Blocks in that order with each (series, time) once, the
-//! union of the columns. Where sources are disjoint in time their rows are copied in stretches; where
-//! they meet at one time, each column comes from the source with the highest `max_seq` that has a
-//! value there. The hidden expiry is that of the newest row alone, because the winner's expiry counts.
-//! Synchronous: who reads the sources feeds `Merger`.
+//! union of the columns. Where sources are disjoint in time their rows are copied in stretches;
+//! where they meet at one time, each column comes from the source with the highest `max_seq` that
+//! has a value there. The hidden expiry is that of the newest row alone, because the winner's
+//! expiry counts. Synchronous: who reads the sources feeds `Merger`.
 
 mod fill;
 mod merger;
@@ -38,8 +38,8 @@ pub fn merge(inputs: &[Input<'_>], out: &mut Block) {
     fill::finish(out);
 }
 
-/// Removes the rows whose hidden expiry is at or before `now` (ns). To be called after the merge: the
-/// expiry of an overwritten row means nothing.
+/// Removes the rows whose hidden expiry is at or before `now` (ns). To be called after the merge:
+/// the expiry of an overwritten row means nothing.
 pub fn drop_expired(block: &mut Block, now: i64) {
     let Some(column) = block.column(ColumnId::EXPIRE) else { return };
     let Values::Integer(values) = &column.values else { return };

@@ -1,9 +1,9 @@
 //! Which rows of which source come next: the merge without touching a value.
 //!
 //! In: the current Block of each source and a place in it. Out: a list of stretches to copy and of
-//! ties to resolve, which `fill` then works through column by column. Each turn takes the series with
-//! the lowest key and, within it, either the stretch of the earliest source up to where another
-//! source's rows begin, or the one row that several sources have.
+//! ties to resolve, which `fill` then works through column by column. Each turn takes the series
+//! with the lowest key and, within it, either the stretch of the earliest source up to where
+//! another source's rows begin, or the one row that several sources have.
 
 use crate::model::{MeasurementId, SeriesId};
 use crate::shard::block::{Block, Run};
@@ -68,8 +68,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Takes the next row, or a stretch of up to `rows_max` (at least 1); false when all sources are
-    /// done.
+    /// Takes the next row, or a stretch of up to `rows_max` (at least 1); false when all sources
+    /// are done.
     pub fn advance(&mut self, sources: &mut [Source<'_>], rows_max: usize) -> bool {
         let key = |source: &Source<'_>| source.current().map(|run| (run.measurement, run.series));
         let Some(lowest) = sources.iter().filter_map(key).min() else { return false };

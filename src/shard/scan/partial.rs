@@ -1,7 +1,7 @@
 //! What a shard answers: rows, or states of groups that merge with those of other shards.
 //!
-//! A state's merge does not depend on the order of shards: float sums travel as double-double pairs and
-//! are rounded once, ties have a rule.
+//! A state's merge does not depend on the order of shards: float sums travel as double-double pairs
+//! and are rounded once, ties have a rule.
 
 use crate::model::{Column, MeasurementId, Value};
 use std::sync::Arc;
@@ -103,14 +103,16 @@ pub struct Summary {
     pub busy_ns: u64,
 }
 
+/// A tag's key and value.
+pub type TagPair = (Box<[u8]>, Box<[u8]>);
+
 /// What the index answered, by measurement id; every list is sorted.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Found {
     Measurements(Vec<MeasurementId>),
     Keys(Vec<(MeasurementId, Vec<Box<[u8]>>)>),
     TagKeys(Vec<(MeasurementId, Vec<Box<[u8]>>)>),
-    /// Pairs of key and value.
-    TagValues(Vec<(MeasurementId, Vec<(Box<[u8]>, Box<[u8]>)>)>),
+    TagValues(Vec<(MeasurementId, Vec<TagPair>)>),
     Count(Vec<(MeasurementId, u64)>),
     Failed(ScanError),
 }

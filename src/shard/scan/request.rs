@@ -1,7 +1,7 @@
 //! What a shard is asked: which series and rows, how they are grouped, and what to make of them.
 //!
-//! Plain data made once by the planner and shared by all shards (`Arc<Request>`). Names are resolved:
-//! columns by id, tags by position in `Request::tags`.
+//! Plain data made once by the planner and shared by all shards (`Arc<Request>`). Names are
+//! resolved: columns by id, tags by position in `Request::tags`.
 
 use crate::model::{ColumnId, DbId, FieldType, MeasurementId, PartitionId, TimeRange, Value};
 use crate::shard::index::TagFilter;
@@ -57,8 +57,8 @@ pub struct FieldRef {
 /// What becomes of the rows.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Rows in which one of `fields[..visible]` has a value, at most `limit` per group after skipping
-    /// none (the coordinator applies OFFSET, so it asks for LIMIT + OFFSET rows).
+    /// Rows in which one of `fields[..visible]` has a value, at most `limit` per group after
+    /// skipping none (the coordinator applies OFFSET, so it asks for LIMIT + OFFSET rows).
     Rows { visible: usize, limit: Option<u64> },
     /// One state per group, bucket and aggregate.
     Aggregates { buckets: Buckets, aggregates: Vec<Aggregate> },
@@ -71,8 +71,8 @@ pub enum Buckets {
     One,
     /// Bucket `n` starts at `n * width_ns + offset_ns`, with 0 <= offset_ns < width_ns.
     Even { width_ns: i64, offset_ns: i64 },
-    /// Bucket `n` reaches from `starts[n]` to before `starts[n + 1]` (the last one is a bound only);
-    /// for calendar zones, where days have 23 to 25 hours.
+    /// Bucket `n` reaches from `starts[n]` to before `starts[n + 1]` (the last one is a bound
+    /// only); for calendar zones, where days have 23 to 25 hours.
     Starts(Arc<[i64]>),
 }
 
@@ -147,7 +147,8 @@ pub enum Expr {
     },
 }
 
-/// Operators with InfluxQL's rules (`spec`: integer wraps, integer / integer is a float, x / 0 is 0).
+/// Operators with InfluxQL's rules (`spec`: integer wraps, integer / integer is a float, x / 0 is
+/// 0).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operator {
     Add,

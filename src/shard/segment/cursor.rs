@@ -1,8 +1,9 @@
 //! A cursor: the selected rows of a section, a Block per chunk.
 //!
-//! In: a reader and a selection. Out: Blocks in file order, with the selected runs, times and columns.
-//! Directories and chunks that cannot hold a selected row are passed over unread. Where a whole chunk is
-//! selected its pieces come in one read; else its runs come first and say whether columns are needed.
+//! In: a reader and a selection. Out: Blocks in file order, with the selected runs, times and
+//! columns. Directories and chunks that cannot hold a selected row are passed over unread. Where a
+//! whole chunk is selected its pieces come in one read; else its runs come first and say whether
+//! columns are needed.
 
 use super::directory::{ChunkId, ChunkInfo, ColumnPlace, Directory};
 use super::extract::{self, Fault, Rows};
@@ -54,11 +55,12 @@ impl<E: Env> Cursor<E> {
         self
     }
 
-    /// The chunk that `next` looks at next, as its directory describes it; not all that may match do.
-    /// `None` at the end. Reads no more than a directory.
+    /// The chunk that `next` looks at next, as its directory describes it; not all that may match
+    /// do. `None` at the end. Reads no more than a directory.
     ///
     /// # Errors
-    /// When the disk refuses or a directory is damaged; that directory's chunks are passed over then.
+    /// When the disk refuses or a directory is damaged; that directory's chunks are passed over
+    /// then.
     pub async fn peek(&mut self) -> Result<Option<ChunkInfo>, SegmentError> {
         while self.chunks.is_empty() {
             let Some(number) = self.directories.pop_front() else { return Ok(None) };
@@ -85,12 +87,12 @@ impl<E: Env> Cursor<E> {
         self.chunks.pop_front();
     }
 
-    /// The next rows: those of one chunk, never none. Columns that the chunk does not have are left out.
-    /// `None` at the end.
+    /// The next rows: those of one chunk, never none. Columns that the chunk does not have are left
+    /// out. `None` at the end.
     ///
     /// # Errors
-    /// When the disk refuses or a piece is damaged; the cursor stands behind that chunk then and may be
-    /// asked to go on.
+    /// When the disk refuses or a piece is damaged; the cursor stands behind that chunk then and
+    /// may be asked to go on.
     pub async fn next(&mut self) -> Result<Option<Block>, SegmentError> {
         while self.peek().await?.is_some() {
             let Some(chunk) = self.chunks.pop_front() else { break };
@@ -111,7 +113,8 @@ impl<E: Env> Cursor<E> {
     async fn extract(&mut self, chunk: &Candidate) -> Result<Option<Block>, SegmentError> {
         let info = &chunk.info;
         let runs = read::runs_piece(info);
-        // Where all rows are wanted, or only the runs are, nothing is gained by looking at the runs first.
+        // Where all rows are wanted, or only the runs are, nothing is gained by looking at the runs
+        // first.
         let at_once = self.select.covers(info) && !self.reader.holds(&runs);
         let (runs, times, columns): (_, _, Option<Vec<Bytes>>) = if at_once {
             let loaded = self.reader.load(&read::chunk_pieces(info, &chunk.columns)).await?;

@@ -1,8 +1,9 @@
-//! The directory of a section: one entry per chunk, one record per encoded column, as an rkyv archive.
+//! The directory of a section: one entry per chunk, one record per encoded column, as an rkyv
+//! archive.
 //!
-//! In: entries as chunks are written. Out: archives of at most 256 KiB, used in place from the block
-//! cache after validation. All records are flat and of plain numbers, so validating costs next to nothing
-//! and is done anew on each use; no archived pointer outlives its check.
+//! In: entries as chunks are written. Out: archives of at most 256 KiB, used in place from the
+//! block cache after validation. All records are flat and of plain numbers, so validating costs
+//! next to nothing and is done anew on each use; no archived pointer outlives its check.
 //!
 //! | archive | what |
 //! |---|---|
@@ -11,14 +12,16 @@
 //! | `pages` | per column of these chunks: id, place of its statistics page; sorted by id |
 //! | last 8 bytes | xxh3 of the archive, seeded by file and offset |
 //!
-//! A directory is written behind its chunks and before the tail; a cut leaves a file without a tail.
+//! A directory is written behind its chunks and before the tail; a cut leaves a file without a
+//! tail.
 
 use super::format::{SUM_BYTES, without_sum};
 use crate::model::{ColumnId, MeasurementId, SeriesId, TimeRange};
 use rkyv::rancor::Failure;
 use rkyv::{Archive, Serialize};
 
-/// Largest archive with its checksum: validating one in place stays far under a slice of the reactor.
+/// Largest archive with its checksum: validating one in place stays far under a slice of the
+/// reactor.
 pub const BYTES_MAX: usize = 256 << 10;
 /// What a directory without entries needs: root, checksum, alignment.
 const BASE_BYTES: usize = 64 + SUM_BYTES;

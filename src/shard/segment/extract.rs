@@ -1,8 +1,8 @@
 //! Rows of a chunk, taken out of its decoded parts.
 //!
-//! In: the verified pieces of a chunk and a selection. Out: a Block of the selected rows. Pages without a
-//! selected row are not decoded; a column of which whole pages are wanted is decoded in place, without
-//! a copy. No I/O here.
+//! In: the verified pieces of a chunk and a selection. Out: a Block of the selected rows. Pages
+//! without a selected row are not decoded; a column of which whole pages are wanted is decoded in
+//! place, without a copy. No I/O here.
 
 use super::runs::{self, StoredRun};
 use super::select::{self, Select, Span};
@@ -32,7 +32,8 @@ pub fn runs(bytes: &[u8], rows: u32) -> Result<Vec<StoredRun>, Fault> {
 }
 
 impl Rows {
-    /// The rows that a selection has in a chunk; those of irregular runs are candidates until `resolve`.
+    /// The rows that a selection has in a chunk; those of irregular runs are candidates until
+    /// `resolve`.
     pub fn find(select: &Select, runs: &[StoredRun]) -> Rows {
         let mut spans = Vec::with_capacity(if select.series.is_none() { runs.len() } else { 16 });
         let mut irregular = false;
@@ -178,8 +179,8 @@ fn decode_times(bytes: &[u8], wanted: Range<u32>, out: &mut Vec<i64>) -> Result<
     Ok(reader.page_rows(first).start as u32)
 }
 
-/// Decodes the rows `ranges` of an encoded column of a chunk of `rows` rows, appending them to `out`.
-/// Gives the number of values decoded.
+/// Decodes the rows `ranges` of an encoded column of a chunk of `rows` rows, appending them to
+/// `out`. Gives the number of values decoded.
 pub fn column(
     bytes: &[u8],
     rows: u32,

@@ -10,9 +10,9 @@
 //! | tail | 56..60, 60..64 | number of sections, of directories |
 //! | both | 4,088..4,096 | xxh3 of all before; unnamed bytes are zero |
 //!
-//! The table is a record of 84 bytes per section and one of 52 per directory, then an xxh3 seeded by file
-//! and place. Valid: magic, version, ids, size and checksums agree. The tail is written last and names
-//! the size, so a file cut at any byte has none.
+//! The table is a record of 84 bytes per section and one of 52 per directory, then an xxh3 seeded
+//! by file and place. Valid: magic, version, ids, size and checksums agree. The tail is written
+//! last and names the size, so a file cut at any byte has none.
 
 use super::{FileIdent, SectionKey, SectionMeta};
 use crate::env::BLOCK_BYTES;
@@ -231,8 +231,8 @@ fn read_directory(fields: &mut Fields<'_>) -> Option<DirectoryHead> {
     })
 }
 
-/// Appends the checksum of a piece that knows its place: bytes of another file or offset, however sound,
-/// do not verify here.
+/// Appends the checksum of a piece that knows its place: bytes of another file or offset, however
+/// sound, do not verify here.
 pub fn add_sum(piece: &mut Vec<u8>, file_id: u64, offset: u64) {
     let sum = xxh3_64_with_seed(piece, seed(file_id, offset));
     put_u64(piece, sum);

@@ -1,9 +1,9 @@
 //! Gathering rows into chunks: which rows stand together in one.
 //!
-//! In: Blocks in (measurement, series, time) order, of any size. Out: chunks of one layout, a Block each,
-//! cut at series borders where one is near. A chunk ends when it is full, when the order starts again
-//! from a lower key (another layout's rows), or when the columns change and it is worth its own chunk;
-//! small groups of rows share a chunk under the union of their columns.
+//! In: Blocks in (measurement, series, time) order, of any size. Out: chunks of one layout, a Block
+//! each, cut at series borders where one is near. A chunk ends when it is full, when the order
+//! starts again from a lower key (another layout's rows), or when the columns change and it is
+//! worth its own chunk; small groups of rows share a chunk under the union of their columns.
 
 use crate::codec::chunk::ROWS_MAX;
 use crate::model::{Column, ColumnId, MeasurementId, SeriesId, Values};
@@ -51,8 +51,8 @@ impl Gather {
         self.full = false;
     }
 
-    /// Takes rows of `block` from row `from` on, as many as belong into this chunk; gives their number.
-    /// 0 means that the chunk has to be written first.
+    /// Takes rows of `block` from row `from` on, as many as belong into this chunk; gives their
+    /// number. 0 means that the chunk has to be written first.
     pub fn take(&mut self, block: &Block, from: usize) -> usize {
         if self.full || !self.joins(block, from) {
             self.full = true;
@@ -84,7 +84,8 @@ impl Gather {
         same || (self.rows.rows() < UNION_ROWS_MAX && union <= UNION_COLUMNS_MAX)
     }
 
-    /// How many rows from `from` on there is room for; marks the chunk full where it ends before the block.
+    /// How many rows from `from` on there is room for; marks the chunk full where it ends before
+    /// the block.
     fn fitting(&mut self, block: &Block, from: usize) -> usize {
         let held = self.rows.rows();
         let room = self.rows_max - held;
@@ -115,7 +116,8 @@ impl Gather {
             self.string_bytes += bytes(rows);
             return rows;
         }
-        // The most rows that fit, by bisection; a single row larger than the limit has its own chunk.
+        // The most rows that fit, by bisection; a single row larger than the limit has its own
+        // chunk.
         let (mut fits, mut over) = (0, rows);
         while over - fits > 1 {
             let middle = fits + (over - fits) / 2;

@@ -1,7 +1,7 @@
 //! Segments: immutable sorted column files. A flush and a compaction write them, scans read them.
 //!
-//! In: Blocks, in (measurement, series, time) order, a section per (partition, UTC day). Out: the same
-//! rows, as Blocks, of the selected series, times and columns.
+//! In: Blocks, in (measurement, series, time) order, a section per (partition, UTC day). Out: the
+//! same rows, as Blocks, of the selected series, times and columns.
 //!
 //! Bytes of a file, all numbers little-endian; the file is a multiple of 4 KiB (direct I/O):
 //!
@@ -16,13 +16,14 @@
 //! | last 4 KiB | tail block: magic, version, ids, file size, place of the table | xxh3 in its last 8 bytes |
 //!
 //! Validity: a file is whole when its last 4 KiB are a sound tail that names this very file (store,
-//! shard, id) and its size, and the table it points to is sound. Each piece has a checksum of its own
-//! and is checked when it comes into the cache; a mismatch is an error that names file and offset, and
-//! all other chunks stay readable.
+//! shard, id) and its size, and the table it points to is sound. Each piece has a checksum of its
+//! own and is checked when it comes into the cache; a mismatch is an error that names file and
+//! offset, and all other chunks stay readable.
 //!
-//! How this survives a cut at any byte: the tail is written last and holds the file's size, so a file
-//! cut anywhere, or one whose writer died, has no sound tail and cannot be opened. The manifest names a
-//! file only after `Writer::finish` has synced it; what it does not name is not data.
+//! How this survives a cut at any byte: the tail is written last and holds the file's size, so a
+//! file cut anywhere, or one whose writer died, has no sound tail and cannot be opened. The
+//! manifest names a file only after `Writer::finish` has synced it; what it does not name is not
+//! data.
 
 mod cursor;
 mod directory;
@@ -110,10 +111,12 @@ pub struct Damage {
 /// What can go wrong with a segment file.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
-    /// The disk refused. A failed write only drops the file under way; a failed read may be tried again.
+    /// The disk refused. A failed write only drops the file under way; a failed read may be tried
+    /// again.
     #[error("segment {}: {source}", .file.display())]
     Io { file: PathBuf, source: io::Error },
-    /// The piece at `offset` is not what was written; the other pieces of the file are not concerned.
+    /// The piece at `offset` is not what was written; the other pieces of the file are not
+    /// concerned.
     #[error("segment {}: damaged at byte {offset}: {what}", .file.display())]
     Damaged { file: PathBuf, offset: u64, what: String },
     /// The writer was handed rows that cannot stand in the section: a mistake of the caller.

@@ -1,8 +1,8 @@
 //! The reader of a segment file: pieces by place, checked, through the block cache.
 //!
-//! In: a file that the manifest names. Out: its sections, and cursors over them. Opening reads the tail and
-//! the table only; directories, statistics, runs and columns are read when asked for, each checked once,
-//! when it comes into the cache. Neighbouring pieces are read together.
+//! In: a file that the manifest names. Out: its sections, and cursors over them. Opening reads the
+//! tail and the table only; directories, statistics, runs and columns are read when asked for, each
+//! checked once, when it comes into the cache. Neighbouring pieces are read together.
 
 use super::directory::{ChunkId, ChunkInfo, ColumnPlace, Directory};
 use super::format::{self, DirectoryHead, SUM_BYTES, Tail};
@@ -55,8 +55,8 @@ impl Piece {
         self.offset.saturating_add(u64::from(self.bytes))
     }
 
-    /// What is wrong with the bytes read for this piece, if anything. Takes `Bytes`, because only these
-    /// are aligned as archives must be.
+    /// What is wrong with the bytes read for this piece, if anything. Takes `Bytes`, because only
+    /// these are aligned as archives must be.
     pub fn fault(&self, bytes: &Bytes, file_id: u64) -> Option<&'static str> {
         let (sound, what) = match self.kind {
             Kind::Runs => (runs::check(bytes), "runs do not match their checksum"),
@@ -103,7 +103,8 @@ impl<E: Env> Reader<E> {
         let read = file.read_at(tail_offset, BLOCK_BYTES).await.map_err(SegmentError::io(path))?;
         let tail =
             format::read_tail(&read, &ident, bytes).map_err(|what| damaged(tail_offset, what))?;
-        // The tail bounds the table by the size of the file, so this allocates no more than there is.
+        // The tail bounds the table by the size of the file, so this allocates no more than there
+        // is.
         let read = file.read_at(tail.table_offset, tail.table_bytes as usize).await;
         let read = read.map_err(SegmentError::io(path))?;
         let body = format::without_sum(&read, ident.file_id, tail.table_offset)

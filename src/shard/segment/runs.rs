@@ -1,8 +1,8 @@
 //! The runs of a chunk: which series its rows belong to, and their times where these are regular.
 //!
-//! In: the runs and times of gathered rows. Out: bytes that open the chunk, and back. A regular run has
-//! a first time and a step, and no stored times; the times of irregular runs are a column of their own
-//! behind the runs.
+//! In: the runs and times of gathered rows. Out: bytes that open the chunk, and back. A regular run
+//! has a first time and a step, and no stored times; the times of irregular runs are a column of
+//! their own behind the runs.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | then | five encoded columns, one entry per run: measurement, series, rows, first time, step |
 //! | last 8 | xxh3 of all before |
 //!
-//! Step 0 marks an irregular run when the run has more than one row. Valid: checksum, five columns of
-//! one length, at least one row per run, as many rows as the directory says, keys ascending.
+//! Step 0 marks an irregular run when the run has more than one row. Valid: checksum, five columns
+//! of one length, at least one row per run, as many rows as the directory says, keys ascending.
 
 use super::format::{Fields, SUM_BYTES, put_u32, put_u64};
 use crate::codec::CodecError;
@@ -82,7 +82,8 @@ pub fn check(piece: &[u8]) -> bool {
     parts.is_some_and(|(body, sum)| xxh3_64(body) == u64::from_le_bytes(*sum))
 }
 
-/// Reads the runs of a chunk of `rows` rows; `None` when the bytes are no valid runs of such a chunk.
+/// Reads the runs of a chunk of `rows` rows; `None` when the bytes are no valid runs of such a
+/// chunk.
 pub fn decode(piece: &[u8], rows: u32) -> Option<Vec<StoredRun>> {
     let (body, _) = piece.split_last_chunk::<SUM_BYTES>()?;
     let mut fields = Fields::new(body);

@@ -1,8 +1,8 @@
 //! What a scan asks for, and which runs and rows of a chunk answer it.
 //!
-//! In: a selection of measurement, series, times and columns, and the runs of a chunk. Out: spans of rows.
-//! Wanted series and runs are both sorted within a measurement, so they are matched by galloping: a few
-//! series cost a few comparisons, all series cost none.
+//! In: a selection of measurement, series, times and columns, and the runs of a chunk. Out: spans
+//! of rows. Wanted series and runs are both sorted within a measurement, so they are matched by
+//! galloping: a few series cost a few comparisons, all series cost none.
 
 use super::directory::ChunkInfo;
 use super::runs::StoredRun;
@@ -19,8 +19,8 @@ pub struct Select {
     pub series: Option<Rc<[SeriesId]>>,
     /// Only rows of these times.
     pub range: TimeRange,
-    /// Only these columns, ascending; `None`: all. Chunks that have none of the columns asked for are
-    /// passed over, but an empty list asks for runs and times alone.
+    /// Only these columns, ascending; `None`: all. Chunks that have none of the columns asked for
+    /// are passed over, but an empty list asks for runs and times alone.
     pub columns: Option<Rc<[ColumnId]>>,
 }
 
@@ -89,8 +89,8 @@ pub fn matching_runs(select: &Select, runs: &[StoredRun], mut found: impl FnMut(
     }
 }
 
-/// Numbers of the runs whose series is wanted; both sides ascend, and each leaps over what the other
-/// does not have.
+/// Numbers of the runs whose series is wanted; both sides ascend, and each leaps over what the
+/// other does not have.
 fn intersect(runs: &[StoredRun], series: &[SeriesId], mut found: impl FnMut(usize)) {
     let (mut at, mut wanted) = (0, 0);
     while let (Some(stored), Some(id)) = (runs.get(at), series.get(wanted)) {

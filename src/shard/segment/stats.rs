@@ -1,8 +1,8 @@
 //! Statistics of a column in a chunk, and the pages that hold them.
 //!
-//! In: columns as they are encoded. Out: count, least and greatest value, integer sum; a page has those
-//! of one column over the chunks of one directory, so that asking for one column reads no other.
-//! A page is 32 bytes per chunk that has the column, in order of the chunk, then a checksum:
+//! In: columns as they are encoded. Out: count, least and greatest value, integer sum; a page has
+//! those of one column over the chunks of one directory, so that asking for one column reads no
+//! other. A page is 32 bytes per chunk that has the column, in order of the chunk, then a checksum:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | 8..16, 16..24 | least, greatest value: bits of f64, i64, u64; 0 or 1; 0 for strings |
 //! | 24..32 | wrapping sum of i64 or u64, else 0 |
 //!
-//! Validity: the checksum, seeded by file and offset. A page is written once, before the tail that makes
-//! its file valid, so a cut at any byte leaves no file that names half a page.
+//! Validity: the checksum, seeded by file and offset. A page is written once, before the tail that
+//! makes its file valid, so a cut at any byte leaves no file that names half a page.
 
 use super::format::{Fields, put_u32, put_u64};
 use crate::model::{Column, ColumnId, FieldType, Values};
@@ -28,8 +28,8 @@ pub struct Statistics {
     pub summary: Summary,
 }
 
-/// Least and greatest value by type; sums wrap. Float sums are never taken from here: they depend on
-/// the order of addition. A NaN takes no part; where all values are NaN, so are `min` and `max`.
+/// Least and greatest value by type; sums wrap. Float sums are never taken from here: they depend
+/// on the order of addition. A NaN takes no part; where all values are NaN, so are `min` and `max`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Summary {
     Float { min: f64, max: f64 },

@@ -1,7 +1,7 @@
 //! Reading a whole file and comparing every checksum, past the cache.
 //!
-//! In: an open file. Out: the damaged pieces. Pieces lie one behind the other without gaps and padding is
-//! zero, so no byte of the file escapes: a flipped bit anywhere is found.
+//! In: an open file. Out: the damaged pieces. Pieces lie one behind the other without gaps and
+//! padding is zero, so no byte of the file escapes: a flipped bit anywhere is found.
 
 use super::Damage;
 use super::directory::Directory;

@@ -1,8 +1,9 @@
 //! The writer of a segment file: rows in, chunks out, directories and tail behind them.
 //!
-//! In: sections of Blocks in key order, or whole sections of other files. Out: a synced file, of which the
-//! caller has to sync the folder. One column is encoded at a time, then other tasks get a turn; memory
-//! is bounded by one chunk, one output buffer, and the directory and statistics of one section.
+//! In: sections of Blocks in key order, or whole sections of other files. Out: a synced file, of
+//! which the caller has to sync the folder. One column is encoded at a time, then other tasks get a
+//! turn; memory is bounded by one chunk, one output buffer, and the directory and statistics of one
+//! section.
 
 use super::directory::{self, Builder, ChunkInfo, ColumnPlace, Directory, PagePlace};
 use super::format::{self, DirectoryHead, Tail};
@@ -26,10 +27,12 @@ use std::path::{Path, PathBuf};
 const LIGHT_ROWS: usize = 16_384;
 /// Rows of a chunk for the heavy codec, which trains once per chunk.
 const PCO_ROWS: usize = 32_768;
-/// Bytes gathered for one write: large enough that the disk, not the number of requests, sets the pace.
+/// Bytes gathered for one write: large enough that the disk, not the number of requests, sets the
+/// pace.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Writes one segment file. A writer that is dropped leaves a file without a tail, which cannot be opened.
+/// Writes one segment file. A writer that is dropped leaves a file without a tail, which cannot be
+/// opened.
 pub struct Writer<E: Env> {
     env: E,
     ident: FileIdent,
@@ -116,8 +119,8 @@ impl<E: Env> Writer<E> {
         Ok(())
     }
 
-    /// Adds rows to the section. They go on in (measurement, series, time) order, or start again from a
-    /// lower key with another layout's rows.
+    /// Adds rows to the section. They go on in (measurement, series, time) order, or start again
+    /// from a lower key with another layout's rows.
     ///
     /// # Errors
     /// When the disk refuses, or the block is not what a block of this day has to be.
@@ -298,8 +301,8 @@ impl<E: Env> Writer<E> {
         });
     }
 
-    /// Closes the directory under way if it has no room for a chunk of so many columns. Comes before the
-    /// chunk is written, so that a directory stands right behind its chunks.
+    /// Closes the directory under way if it has no room for a chunk of so many columns. Comes
+    /// before the chunk is written, so that a directory stands right behind its chunks.
     async fn reserve(&mut self, columns: usize) -> Result<(), SegmentError> {
         let Some(section) = &self.section else { return Ok(()) };
         let group = &section.directory;

@@ -71,7 +71,8 @@ fn day_times(day: i32) -> std::ops::Range<i64> {
     i64::from(day) * DAY_NS..i64::from(day + 1) * DAY_NS
 }
 
-/// Builds a block from rows in order; a column is made for each id, with nulls where a row has none.
+/// Builds a block from rows in order; a column is made for each id, with nulls where a row has
+/// none.
 fn block(rows: &[(Key, BTreeMap<ColumnId, Value>)], ids: &[ColumnId]) -> Block {
     let mut block = Block::default();
     for ((measurement, series, time), _) in rows {
@@ -161,7 +162,8 @@ async fn scan(
     Ok(model)
 }
 
-/// What a selection gives of a model. With a list of columns, rows that have none of them may be left out.
+/// What a selection gives of a model. With a list of columns, rows that have none of them may be
+/// left out.
 fn filter(model: &Model, select: &Select) -> Model {
     let wanted = |(measurement, series, time): &Key| {
         select.measurement.is_none_or(|id| id == *measurement)
@@ -207,8 +209,8 @@ async fn open(env: &SimEnv, name: &str) -> Result<Rc<Reader<SimEnv>>, SegmentErr
     Reader::open(env, &path(name), IDENT, cache()).await
 }
 
-/// Random rows of a day, in stretches that each start from the lowest key and have fields of their own,
-/// cut into blocks anywhere. `rows_max` bounds the rows of a series.
+/// Random rows of a day, in stretches that each start from the lowest key and have fields of their
+/// own, cut into blocks anywhere. `rows_max` bounds the rows of a series.
 fn random_blocks(random: &mut Random, day: i32, rows_max: u64) -> Vec<Block> {
     let mut blocks = Vec::new();
     for stretch in 0..=random.below(3) as u32 {
