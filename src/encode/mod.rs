@@ -1,3 +1,7 @@
 //! Results out: InfluxDB JSON and its error texts.
 //!
-//! In: result rows of `query`. Out: bytes as the wire wants them.
+//! In: result parts of `query`. Out: bytes as the wire wants them.
+
+pub mod error;
+pub mod json;
+mod scalar;

@@ -1,3 +1,164 @@
 //! One question over all shards: plan, scatter, merge, fill, limits.
 //!
-//! In: a parsed InfluxQL statement. Out: result series for `encode`.
+//! In: parsed InfluxQL statements. Out: parts of results for `encode`, as they come. Statements run
+//! one after the other and end at the first that fails.
+
+mod define;
+pub mod result;
+mod show;
+
+pub use result::{Cell, CellRef, Closed, Column, ResultPart, Series, Sink};
+
+use crate::catalog::CatalogError;
+use crate::influxql::Statement;
+use crate::route::cluster::Cluster;
+use crate::shard::WriteError;
+use crate::shard::scan::ScanError;
+
+/// What a query is given besides its text.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Database of unqualified names.
+    pub db: Option<String>,
+    /// Retention policy of unqualified names; `None`: the database's default.
+    pub rp: Option<String>,
+    /// Whether the request only reads (GET): writing statements carry a warning.
+    pub read_only: bool,
+    /// What `now()` is (ns since the epoch).
+    pub now_ns: i64,
+    /// Rows per document of a chunked answer; the encoder cuts, the query only knows that parts
+    /// should be about this long. `None`: not chunked.
+    pub chunk: Option<usize>,
+    /// Bytes of state that this query may hold on one shard, and here.
+    pub memory_bytes: usize,
+    /// Monotonic deadline (ns); 0 = none.
+    pub timeout_ns: u64,
+    pub limits: Limits,
+}
+
+/// Limits that an operator sets; 0 = off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    pub select_series: u64,
+    pub select_buckets: u64,
+    pub select_points: u64,
+}
+
+/// Why a statement has no answer. Texts are those of InfluxDB where it has one.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error("database name required")]
+    DatabaseRequired,
+    #[error("database not found: {0}")]
+    DatabaseNotFound(String),
+    #[error("retention policy not found: {0}")]
+    PolicyNotFound(String),
+    #[error("not supported yet: {0}")]
+    NotSupported(String),
+    /// A refusal with its whole text.
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// What every statement works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub cluster: &'a Cluster,
+    pub options: &'a Options,
+    pub statement_id: usize,
+}
+
+/// Runs the statements of a query one after the other; results go to `sink` as they come. The first
+/// that fails ends the query: behind its error, one `not executed` follows for each statement left,
+/// under the number of the one that failed, as InfluxDB does.
+///
+/// # Errors
+/// `Closed` when the sink wants no more; failures of statements are parts of the answer.
+pub async fn run(
+    cluster: &Cluster,
+    statements: &[Statement],
+    options: &Options,
+    sink: &mut impl Sink,
+) -> Result<(), Closed> {
+    for (statement_id, statement) in statements.iter().enumerate() {
+        let context = Context { cluster, options, statement_id };
+        match run_one(context, statement, sink).await {
+            Ok(()) => {
+                let mut part = ResultPart { statement_id, ..ResultPart::default() };
+                if options.read_only && writes(statement) {
+                    part.messages.push(format!(
+                        "deprecated use of '{statement}' in a read only context, please use a POST \
+                         request instead"
+                    ));
+                }
+                sink.part(part).await?;
+            }
+            Err(QueryError::Closed(closed)) => return Err(closed),
+            Err(error) => {
+                sink.part(ResultPart::of_error(statement_id, error.to_string())).await?;
+                for _ in statements.iter().skip(statement_id + 1) {
+                    sink.part(ResultPart::of_error(statement_id, "not executed")).await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn run_one(
+    context: Context<'_>,
+    statement: &Statement,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    match statement {
+        Statement::CreateDatabase(_)
+        | Statement::DropDatabase(_)
+        | Statement::CreateRetentionPolicy(_)
+        | Statement::AlterRetentionPolicy(_)
+        | Statement::DropRetentionPolicy(_)
+        | Statement::DropMeasurement(_)
+        | Statement::DropShard(_) => define::run(context, statement).await,
+        Statement::ShowDatabases => show::databases(context, sink).await,
+        Statement::ShowRetentionPolicies(db) => show::policies(context, db.as_deref(), sink).await,
+        other => Err(QueryError::NotSupported(other.to_string())),
+    }
+}
+
+/// Whether a statement changes something, so that GET carries a warning. DELETE is left out, as in
+/// InfluxDB.
+fn writes(statement: &Statement) -> bool {
+    use Statement as S;
+    match statement {
+        S::Select(select) => select.target.is_some(),
+        S::CreateDatabase(_)
+        | S::DropDatabase(_)
+        | S::CreateRetentionPolicy(_)
+        | S::AlterRetentionPolicy(_)
+        | S::DropRetentionPolicy(_)
+        | S::CreateContinuousQuery(_)
+        | S::DropContinuousQuery(_)
+        | S::CreateSubscription(_)
+        | S::DropSubscription(_)
+        | S::CreateUser(_)
+        | S::SetPassword(_)
+        | S::DropUser(_)
+        | S::Grant(_)
+        | S::GrantAdmin(_)
+        | S::Revoke(_)
+        | S::RevokeAdmin(_)
+        | S::DropSeries(_)
+        | S::DropMeasurement(_)
+        | S::DropShard(_)
+        | S::KillQuery(_) => true,
+        _ => false,
+    }
+}
