@@ -265,6 +265,9 @@ async fn decide_all<E: Env>(mesh: Mesh, mut owner: Owner<E>, decisions: Rc<Decis
         for (commands, giver) in group {
             giver.keep(answers.by_ref().take(commands.len()).collect());
         }
+        if decisions.queue.borrow().is_empty() {
+            owner.rest().await;
+        }
     }
 }
 

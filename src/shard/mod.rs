@@ -278,7 +278,9 @@ impl<E: Env> Inner<E> {
         self.edit.set(number);
         self.manifest.borrow_mut().apply(&edit);
         let snapshot = || manifest::encode_state(&self.manifest.borrow()).unwrap_or_default();
-        journal.rewrite_if_large(snapshot).await.map_err(|error| error.to_string())
+        journal.rewrite_if_large(snapshot).await.map_err(|error| error.to_string())?;
+        // The seal proves at the next start that this edit was acknowledged, whatever happens to it.
+        journal.seal().await.map_err(|error| error.to_string())
     }
 
     /// A file id that was never used.

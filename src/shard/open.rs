@@ -105,6 +105,8 @@ impl<E: Env> Shard<E> {
             applied_seq: recovered.next_seq.max(1) - 1,
         };
         let inner = Rc::new(parts.assemble(env));
+        // What replaces lost records must not wait in a log whose damage stays on disk.
+        inner.flush_wanted.set(!recovered.lost.is_empty());
         inner.start();
         Ok(Opened { shard: Shard { inner }, recovered, quarantined })
     }
