@@ -59,7 +59,8 @@ impl<E: Env> Host<E> {
         }
         host.forget_unknown();
         let server = host.clone();
-        host.mesh.serve(move |from, request, responder| server.clone().accept(from, request, responder));
+        host.mesh
+            .serve(move |from, request, responder| server.clone().accept(from, request, responder));
         host
     }
 

@@ -6,10 +6,12 @@
 
 pub mod cache;
 pub mod cluster;
+pub mod host;
 pub mod hub;
 pub mod mesh;
 pub mod message;
 
 pub use cache::{KeyForm, SeriesCache, SeriesHandle};
 pub use cluster::Cluster;
+pub use host::Host;
 pub use hub::{CoreId, Hub};

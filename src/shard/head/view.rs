@@ -58,6 +58,16 @@ impl HeadView {
         self.part.borrow().range()
     }
 
+    /// Number of rows appended so far, those of other measurements included.
+    pub fn rows(&self) -> usize {
+        self.part.borrow().rows()
+    }
+
+    /// Whether some table of the partition has a column.
+    pub fn has_column(&self, id: ColumnId) -> bool {
+        self.part.borrow().tables().iter().any(|table| table.position(id).is_some())
+    }
+
     /// Gives the selected rows, a Block a step, in order of (measurement, series, time); each
     /// (series, time) once. A Block has at most `rows_max` rows and only columns that have a value
     /// in it. `None` at the end. An **empty** Block is a step of preparation: call again. A row

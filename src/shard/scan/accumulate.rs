@@ -1,0 +1,354 @@
+//! One aggregate over Blocks: columnar, into a state per (group, bucket).
+//!
+//! In: slices of rows of one series and one bucket, with the column of the field. Out: `States`.
+//! Float sums (and moments) are added left to right per series and bucket, in a register that is
+//! folded into the group's state when the series goes on to its next bucket; so rows of a series must
+//! come in time order, and neither flushes nor shards show in the result.
+
+use super::merge::{add_double, add_moments, pick, spread};
+use super::partial::{Picked, States};
+use super::request::Function;
+use crate::model::{Column, FieldType, FixedMap, Strings, Value, Values};
+use std::ops::Range;
+
+/// Rows of one series that lie in one bucket.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Place of (group, bucket) among the states.
+    pub slot: usize,
+    /// Number of the series in the batch.
+    pub series: usize,
+    pub rows: Range<usize>,
+}
+
+/// What a series has of the bucket it is in.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    slot: usize,
+    count: u64,
+    /// Sum, or mean.
+    value: f64,
+    squares: f64,
+}
+
+const CLOSED: Open = Open { slot: usize::MAX, count: 0, value: 0.0, squares: 0.0 };
+
+/// A value as a key: equal values have equal keys.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Key {
+    Bits(u64),
+    Text(Box<[u8]>),
+}
+
+/// One aggregate of a batch of groups.
+pub struct Accumulator {
+    pub function: Function,
+    states: States,
+    open: Vec<Open>,
+    distinct: Vec<FixedMap<Key, (i64, Value)>>,
+    /// Bytes that states point to.
+    pub bytes: usize,
+}
+
+type AuxOf<'a> = &'a dyn Fn(usize) -> Vec<Option<Value>>;
+
+impl Accumulator {
+    pub fn new(function: Function, kind: FieldType, slots: usize, series: usize) -> Accumulator {
+        let registers = matches!(function, Function::Sum | Function::Moments);
+        let distinct = function == Function::Distinct;
+        Accumulator {
+            function,
+            states: States::empty(function, kind, slots),
+            open: if registers { vec![CLOSED; series] } else { Vec::new() },
+            distinct: if distinct { vec![FixedMap::default(); slots] } else { Vec::new() },
+            bytes: 0,
+        }
+    }
+
+    /// Adds rows. `times` and `column` are those of the Block the slices are of; `aux` gives what
+    /// travels with a row's value.
+    pub fn update(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+        match self.function {
+            Function::Count => self.count(slices, column),
+            Function::Sum | Function::Moments => self.add(slices, column),
+            Function::Min | Function::Max | Function::First | Function::Last => {
+                self.select(slices, times, column, aux);
+            }
+            Function::Spread => self.spread(slices, column),
+            Function::Values | Function::Distinct => self.collect(slices, times, column, aux),
+        }
+    }
+
+    /// The states, when all rows are in.
+    pub fn finish(mut self) -> States {
+        for open in std::mem::take(&mut self.open) {
+            self.fold(open);
+        }
+        if let States::Samples(all) = &mut self.states {
+            for (samples, seen) in all.iter_mut().zip(self.distinct) {
+                for (time, value) in seen.into_values() {
+                    samples.times.push(time);
+                    samples.values.push(value);
+                }
+            }
+            all.iter_mut().for_each(|samples| samples.sort(self.function == Function::Distinct));
+        }
+        self.states
+    }
+
+    fn count(&mut self, slices: &[Slice], column: &Column) {
+        let States::Count(count) = &mut self.states else { return };
+        for slice in slices {
+            if let Some(count) = count.get_mut(slice.slot) {
+                *count += valid_rows(column, &slice.rows);
+            }
+        }
+    }
+
+    fn add(&mut self, slices: &[Slice], column: &Column) {
+        match (&mut self.states, &column.values) {
+            (States::SumInteger { sum, count }, Values::Integer(values)) => {
+                for slice in slices {
+                    let place = (sum.get_mut(slice.slot), count.get_mut(slice.slot));
+                    if let (Some(sum), Some(count)) = place {
+                        each(values, column, &slice.rows, |value| *sum = sum.wrapping_add(value));
+                        *count += valid_rows(column, &slice.rows);
+                    }
+                }
+            }
+            (States::SumUnsigned { sum, count }, Values::Unsigned(values)) => {
+                for slice in slices {
+                    let place = (sum.get_mut(slice.slot), count.get_mut(slice.slot));
+                    if let (Some(sum), Some(count)) = place {
+                        each(values, column, &slice.rows, |value| *sum = sum.wrapping_add(value));
+                        *count += valid_rows(column, &slice.rows);
+                    }
+                }
+            }
+            (States::SumFloat { .. }, Values::Float(values)) => {
+                for slice in slices {
+                    let mut open = self.opened(slice);
+                    each(values, column, &slice.rows, |value| open.value += value);
+                    open.count += valid_rows(column, &slice.rows);
+                    self.keep(slice, open);
+                }
+            }
+            (States::Moments { .. }, values) => self.add_moments(slices, values, column),
+            _ => {}
+        }
+    }
+
+    fn add_moments(&mut self, slices: &[Slice], values: &Values, column: &Column) {
+        for slice in slices {
+            let mut open = self.opened(slice);
+            let step = |value: f64| {
+                open.count += 1;
+                let delta = value - open.value;
+                open.value += delta / open.count as f64;
+                open.squares += delta * (value - open.value);
+            };
+            match values {
+                Values::Float(values) => each(values, column, &slice.rows, step),
+                Values::Integer(values) => {
+                    let mut step = step;
+                    each(values, column, &slice.rows, |value| step(value as f64));
+                }
+                Values::Unsigned(values) => {
+                    let mut step = step;
+                    each(values, column, &slice.rows, |value| step(value as f64));
+                }
+                Values::Boolean(_) | Values::String(_) => {}
+            }
+            self.keep(slice, open);
+        }
+    }
+
+    /// The register of a slice's series, emptied when the series comes to another bucket.
+    fn opened(&mut self, slice: &Slice) -> Open {
+        let open = self.open.get(slice.series).copied().unwrap_or(CLOSED);
+        if open.slot == slice.slot {
+            return open;
+        }
+        self.fold(open);
+        Open { slot: slice.slot, ..CLOSED }
+    }
+
+    fn keep(&mut self, slice: &Slice, open: Open) {
+        if let Some(place) = self.open.get_mut(slice.series) {
+            *place = open;
+        }
+    }
+
+    fn fold(&mut self, open: Open) {
+        if open.count == 0 {
+            return;
+        }
+        let at = open.slot;
+        match &mut self.states {
+            States::SumFloat { high, low, count } => {
+                let places = (high.get_mut(at), low.get_mut(at), count.get_mut(at));
+                if let (Some(high), Some(low), Some(count)) = places {
+                    (*high, *low) = add_double((*high, *low), open.value);
+                    *count += open.count;
+                }
+            }
+            States::Moments { count, mean, squares } => {
+                let places = (count.get_mut(at), mean.get_mut(at), squares.get_mut(at));
+                if let (Some(count), Some(mean), Some(squares)) = places {
+                    let more = (open.count, open.value, open.squares);
+                    (*count, *mean, *squares) = add_moments((*count, *mean, *squares), more);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn select(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+        let States::Picked(all) = &mut self.states else { return };
+        for slice in slices {
+            let Some(row) = best(self.function, column, &slice.rows) else { continue };
+            let value = super::expr::value_at(&column.values, row);
+            let (Some(held), Some(value), Some(time)) =
+                (all.get_mut(slice.slot), value, times.get(row).copied())
+            else {
+                continue;
+            };
+            let worse = held.as_ref().is_some_and(|held| {
+                let new = (time, &value);
+                super::merge::preference(self.function, new, (held.time, &held.value)).is_gt()
+            });
+            if !worse {
+                pick(self.function, held, Some(Picked { time, value, aux: aux(row) }));
+            }
+        }
+    }
+
+    fn spread(&mut self, slices: &[Slice], column: &Column) {
+        let States::Spread(all) = &mut self.states else { return };
+        for slice in slices {
+            let ends = (
+                best(Function::Min, column, &slice.rows),
+                best(Function::Max, column, &slice.rows),
+            );
+            let value = |row| super::expr::value_at(&column.values, row);
+            let (Some(held), Some(low), Some(high)) =
+                (all.get_mut(slice.slot), ends.0.and_then(value), ends.1.and_then(value))
+            else {
+                continue;
+            };
+            spread(held, low, high);
+        }
+    }
+
+    fn collect(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+        let States::Samples(all) = &mut self.states else { return };
+        for slice in slices {
+            let Some(samples) = all.get_mut(slice.slot) else { continue };
+            let mut seen = self.distinct.get_mut(slice.slot);
+            for row in slice.rows.clone().filter(|row| column.is_valid(*row)) {
+                let Some(time) = times.get(row).copied() else { continue };
+                if let Some(seen) = &mut seen {
+                    self.bytes += note_distinct(seen, &column.values, row, time);
+                    continue;
+                }
+                let Some(value) = super::expr::value_at(&column.values, row) else { continue };
+                let heap = if let Value::String(text) = &value { text.len() } else { 0 };
+                let more = aux(row);
+                self.bytes += 8 + size_of::<Value>() * (1 + more.len()) + heap;
+                samples.times.push(time);
+                samples.values.push(value);
+                samples.aux.extend(more);
+            }
+        }
+    }
+}
+
+/// Notes a value and the first time it was seen; gives the bytes this took.
+fn note_distinct(
+    seen: &mut FixedMap<Key, (i64, Value)>,
+    values: &Values,
+    row: usize,
+    time: i64,
+) -> usize {
+    let Some(value) = super::expr::value_at(values, row) else { return 0 };
+    let key = match &value {
+        // Zero and minus zero are one value.
+        Value::Float(value) => Key::Bits((value + 0.0).to_bits()),
+        Value::Integer(value) => Key::Bits(*value as u64),
+        Value::Unsigned(value) => Key::Bits(*value),
+        Value::Boolean(value) => Key::Bits(u64::from(*value)),
+        Value::String(text) => Key::Text(text.clone()),
+    };
+    if let Some(held) = seen.get_mut(&key) {
+        held.0 = held.0.min(time);
+        return 0;
+    }
+    let text = if let Value::String(text) = &value { 2 * text.len() } else { 0 };
+    seen.insert(key, (time, value));
+    text + size_of::<(Key, (i64, Value))>()
+}
+
+fn valid_rows(column: &Column, rows: &Range<usize>) -> u64 {
+    match &column.validity {
+        None => rows.len() as u64,
+        Some(bits) => rows.clone().filter(|row| bits.get(*row)).count() as u64,
+    }
+}
+
+/// The values of rows, in order.
+fn each<T: Copy>(values: &[T], column: &Column, rows: &Range<usize>, mut take: impl FnMut(T)) {
+    let slice = values.get(rows.clone()).unwrap_or(&[]);
+    match &column.validity {
+        None => slice.iter().for_each(|value| take(*value)),
+        Some(bits) => {
+            let valid = rows.clone().zip(slice).filter(|(row, _)| bits.get(*row));
+            valid.for_each(|(_, value)| take(*value));
+        }
+    }
+}
+
+/// The row that a selector takes from rows of one series in time order.
+fn best(function: Function, column: &Column, rows: &Range<usize>) -> Option<usize> {
+    let mut valid = rows.clone().filter(|row| column.is_valid(*row));
+    match (function, &column.values) {
+        (Function::First, _) => valid.next(),
+        (Function::Last, _) => valid.next_back(),
+        (_, Values::Float(values)) => extreme(function, values, column, rows),
+        (_, Values::Integer(values)) => extreme(function, values, column, rows),
+        (_, Values::Unsigned(values)) => extreme(function, values, column, rows),
+        (_, Values::Boolean(values)) => extreme(function, values, column, rows),
+        (_, Values::String(strings)) => extreme_text(function, strings, valid),
+    }
+}
+
+/// The first row with the smallest or largest value.
+fn extreme<T: Copy + PartialOrd>(
+    function: Function,
+    values: &[T],
+    column: &Column,
+    rows: &Range<usize>,
+) -> Option<usize> {
+    let mut found: Option<(usize, T)> = None;
+    for (row, value) in rows.clone().zip(values.get(rows.clone()).unwrap_or(&[])) {
+        let better = found.is_none_or(|(_, held)| match function {
+            Function::Min => *value < held,
+            _ => *value > held,
+        });
+        if better && column.is_valid(row) {
+            found = Some((row, *value));
+        }
+    }
+    found.map(|(row, _)| row)
+}
+
+fn extreme_text(
+    function: Function,
+    strings: &Strings,
+    valid: impl Iterator<Item = usize>,
+) -> Option<usize> {
+    valid.reduce(|held, row| {
+        let order = strings.get(row).cmp(strings.get(held));
+        let better = if function == Function::Min { order.is_lt() } else { order.is_gt() };
+        if better { row } else { held }
+    })
+}

@@ -1,0 +1,274 @@
+//! Aggregates of groups: batches of groups in output order, each over all stretches of time.
+//!
+//! In: a plan. Out: one `Group` for each group with a row, in parts of some thousand states. Time
+//! always runs forward here; a descending question only turns the order of the groups. Memory is
+//! groups x buckets x state, bounded by the request's limit; a batch reads only its own series.
+
+use super::accumulate::{Accumulator, Slice};
+use super::buckets::cut;
+use super::expr::value_at;
+use super::fields::resolve;
+use super::guard::Guard;
+use super::partial::{Group, Part, ScanError, States};
+use super::plan::{Batch, Plan};
+use super::read::{Stream, Stretch};
+use super::request::{Aggregate, Aux, Buckets, Function};
+use super::rowset::Used;
+use crate::env::Env;
+use crate::model::{Column, SeriesId, TimeRange, Value};
+use crate::shard::block::Block;
+use std::borrow::Cow;
+
+/// Bytes of states that a batch aims at, if the request allows as much.
+const BATCH_BYTES: usize = 64 << 20;
+/// States sent in one part.
+const PART_STATES: usize = 16_384;
+/// Bytes a shipped value takes.
+const SAMPLE_BYTES: f64 = 40.0;
+
+/// An aggregate question under way.
+pub struct Run<'p, E: Env, C: Fn() -> bool> {
+    pub plan: &'p Plan<'p, E>,
+    pub guard: &'p Guard<'p, E, C>,
+    pub buckets: &'p Buckets,
+    pub aggregates: &'p [Aggregate],
+    pub used: Option<Used>,
+}
+
+/// The states of a batch.
+struct Table {
+    first_bucket: i64,
+    width: usize,
+    accumulators: Vec<Accumulator>,
+    /// By group: first and last time of a row that took part.
+    times: Vec<TimeRange>,
+}
+
+impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
+    /// Answers the question part by part.
+    pub async fn run(&self, emit: &impl AsyncFn(Part) -> bool) -> Result<(), ScanError> {
+        let Some((first, last)) = self.plan.bounds().and_then(|range| self.buckets.span(range))
+        else {
+            return Ok(());
+        };
+        let stretches = self.plan.stretches();
+        let mut start = 0;
+        while start < self.plan.groups() {
+            let end = self.batch_end(start, (first, last), &stretches)?;
+            let batch = self.plan.batch(start..end);
+            let mut table = self.table(&batch, (first, last));
+            for stretch in &stretches {
+                self.read(stretch, &batch, &mut table).await?;
+            }
+            self.send(&batch, table, emit).await?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// How many groups from `start` on fit into the memory of a batch.
+    fn batch_end(
+        &self,
+        start: usize,
+        (first, last): (i64, i64),
+        stretches: &[Stretch<E>],
+    ) -> Result<usize, ScanError> {
+        let limit = self.plan.request.memory_bytes;
+        let each: usize = self.aggregates.iter().map(|a| States::bytes_each(a.function)).sum();
+        let width = usize::try_from(last.abs_diff(first)).unwrap_or(usize::MAX).saturating_add(1);
+        let group_bytes = width.saturating_mul(each.max(1));
+        if group_bytes > limit {
+            return Err(ScanError::Memory { limit });
+        }
+        let ships = self.aggregates.iter().filter(|a| a.function == Function::Values).count();
+        let row_bytes = SAMPLE_BYTES * ships as f64;
+        let room = limit.min(BATCH_BYTES);
+        let mut end = start + 1;
+        // Twice as many groups each time, until they are too many.
+        while end < self.plan.groups() {
+            let next = (start + 2 * (end - start)).min(self.plan.groups());
+            let series = self.plan.series_in(&(start..next));
+            let values = if ships > 0 { self.plan.estimate(stretches, series) } else { 0.0 };
+            let bytes = (group_bytes * (next - start)) as f64 + values * row_bytes;
+            if bytes > room as f64 {
+                break;
+            }
+            end = next;
+        }
+        Ok(end)
+    }
+
+    fn table(&self, batch: &Batch, (first, last): (i64, i64)) -> Table {
+        let width = last.abs_diff(first) as usize + 1;
+        let slots = width * batch.groups.len();
+        let accumulator = |aggregate: &Aggregate| {
+            let field = self.plan.request.fields.get(aggregate.field);
+            let kind = field.map_or(crate::model::FieldType::Float, |field| field.kind);
+            Accumulator::new(aggregate.function, kind, slots, batch.series.len())
+        };
+        Table {
+            first_bucket: first,
+            width,
+            accumulators: self.aggregates.iter().map(accumulator).collect(),
+            times: vec![TimeRange::new(i64::MAX, i64::MIN); batch.groups.len()],
+        }
+    }
+
+    async fn read(
+        &self,
+        stretch: &Stretch<E>,
+        batch: &Batch,
+        table: &mut Table,
+    ) -> Result<(), ScanError> {
+        let Some(partition) = self.plan.partitions.get(stretch.partition) else { return Ok(()) };
+        let env = self.plan.shard.env();
+        let mut stream =
+            Stream::open(env, partition, stretch, stretch.range, &batch.wanted).await?;
+        let mut slices = Vec::new();
+        while let Some(mut block) = stream.next().await? {
+            note(self.guard, &block);
+            self.plan.filter(&mut block, batch, self.used.as_ref());
+            self.add(&block, batch, table, &mut slices);
+            let held: usize = table.accumulators.iter().map(|one| one.bytes).sum();
+            if held > self.plan.request.memory_bytes {
+                return Err(ScanError::Memory { limit: self.plan.request.memory_bytes });
+            }
+            self.guard.check().await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of a Block, all of whose series are in the batch.
+    fn add(&self, block: &Block, batch: &Batch, table: &mut Table, slices: &mut Vec<Slice>) {
+        slices.clear();
+        let mut hint = 0;
+        for run in &block.runs {
+            let Some((series, group)) = batch.find(run.series, &mut hint) else { continue };
+            let times = block.times.get(run.range()).unwrap_or(&[]);
+            let start = run.start as usize;
+            let base = group as usize * table.width;
+            cut(self.buckets, times, run.step, |bucket, rows| {
+                let slot = base + bucket.wrapping_sub(table.first_bucket) as usize;
+                let rows = start + rows.start..start + rows.end;
+                slices.push(Slice { slot, series, rows });
+            });
+        }
+        let fields = &self.plan.request.fields;
+        let columns: Vec<Option<Cow<'_, Column>>> =
+            fields.iter().map(|field| resolve(block, field)).collect();
+        let column = |at: usize| columns.get(at).and_then(Option::as_deref);
+        for (aggregate, accumulator) in self.aggregates.iter().zip(&mut table.accumulators) {
+            let Some(values) = column(aggregate.field) else { continue };
+            let aux = |row: usize| self.aux(aggregate, block, row, &column);
+            accumulator.update(slices, &block.times, values, &aux);
+        }
+        let mut known = Vec::new();
+        for aggregate in self.aggregates {
+            if known.contains(&aggregate.field) {
+                continue;
+            }
+            known.push(aggregate.field);
+            let Some(values) = column(aggregate.field) else { continue };
+            for slice in slices.iter() {
+                let group = slice.slot / table.width;
+                if let Some(times) = table.times.get_mut(group) {
+                    note_times(times, &block.times, values, slice);
+                }
+            }
+        }
+    }
+
+    /// What travels with a selected row.
+    fn aux<'c>(
+        &self,
+        aggregate: &Aggregate,
+        block: &Block,
+        row: usize,
+        column: &impl Fn(usize) -> Option<&'c Column>,
+    ) -> Vec<Option<Value>> {
+        let value = |aux: &Aux| match aux {
+            Aux::Field(at) => {
+                let column = column(*at).filter(|column| column.is_valid(row))?;
+                value_at(&column.values, row)
+            }
+            Aux::Tag(at) => self.plan.tag(series_at(block, row)?, *at),
+        };
+        aggregate.aux.iter().map(value).collect()
+    }
+
+    async fn send(
+        &self,
+        batch: &Batch,
+        table: Table,
+        emit: &impl AsyncFn(Part) -> bool,
+    ) -> Result<(), ScanError> {
+        let (first, width) = (table.first_bucket, table.width);
+        let mut all: Vec<States> =
+            table.accumulators.into_iter().map(Accumulator::finish).collect();
+        let mut groups = Vec::new();
+        let mut held = 0;
+        for (local, times) in table.times.iter().enumerate() {
+            let Some((from, to)) = (!times.is_empty()).then(|| self.buckets.span(*times)).flatten()
+            else {
+                continue;
+            };
+            let base = local * width;
+            let places = base + from.wrapping_sub(first) as usize;
+            let places = places..base + to.wrapping_sub(first) as usize + 1;
+            held += places.len() * all.len();
+            groups.push(Group {
+                values: self.plan.group(batch.groups.start + local),
+                first_bucket: from,
+                states: all.iter_mut().map(|states| states.take(places.clone())).collect(),
+                first_time: times.first,
+                last_time: times.last,
+            });
+            if held >= PART_STATES {
+                held = 0;
+                send(self.guard, emit, Part::Groups(std::mem::take(&mut groups))).await?;
+            }
+        }
+        if !groups.is_empty() {
+            send(self.guard, emit, Part::Groups(groups)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a part to the asker.
+pub async fn send<E: Env, C: Fn() -> bool>(
+    guard: &Guard<'_, E, C>,
+    emit: &impl AsyncFn(Part) -> bool,
+    part: Part,
+) -> Result<(), ScanError> {
+    let taken = guard.wait(emit(part)).await;
+    guard.check().await?;
+    if taken { Ok(()) } else { Err(ScanError::Cancelled) }
+}
+
+/// Counts a Block that was read.
+pub fn note<E: Env, C: Fn() -> bool>(guard: &Guard<'_, E, C>, block: &Block) {
+    let columns: usize = block.columns.iter().map(|column| column.values.bytes()).sum();
+    guard.note(|summary| {
+        summary.rows += block.rows() as u64;
+        summary.blocks += 1;
+        summary.bytes += (8 * block.rows() + columns) as u64;
+    });
+}
+
+/// The series of a row.
+fn series_at(block: &Block, row: usize) -> Option<SeriesId> {
+    let at = block.runs.partition_point(|run| run.range().end <= row);
+    block.runs.get(at).map(|run| run.series)
+}
+
+/// Widens `range` to the rows of a slice that have a value.
+fn note_times(range: &mut TimeRange, times: &[i64], column: &Column, slice: &Slice) {
+    let mut valid = slice.rows.clone().filter(|row| column.is_valid(*row));
+    let Some(first) = valid.next() else { return };
+    let last = valid.next_back().unwrap_or(first);
+    if let (Some(first), Some(last)) = (times.get(first), times.get(last)) {
+        range.first = range.first.min(*first);
+        range.last = range.last.max(*last);
+    }
+}

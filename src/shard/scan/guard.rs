@@ -1,0 +1,87 @@
+//! What ends a scan early, and what it did: cancelling, the deadline, turns of other tasks, counters.
+
+use super::partial::{ScanError, Summary};
+use crate::env::Env;
+use std::cell::Cell;
+
+/// Rows worked on between two turns of other tasks.
+const SLICE_ROWS: u64 = 8192;
+
+/// Watches one scan.
+pub struct Guard<'a, E: Env, C: Fn() -> bool> {
+    env: &'a E,
+    is_cancelled: C,
+    /// Monotonic (ns); 0: none.
+    deadline: u64,
+    started: u64,
+    /// Time spent waiting for others (ns).
+    waited: Cell<u64>,
+    rows_at_yield: Cell<u64>,
+    summary: Cell<Summary>,
+}
+
+impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
+    /// Starts the clock. `timeout_ns`: 0 = none.
+    pub fn new(env: &'a E, timeout_ns: u64, is_cancelled: C) -> Guard<'a, E, C> {
+        let started = env.now_mono();
+        let deadline = if timeout_ns == 0 { 0 } else { started.saturating_add(timeout_ns).max(1) };
+        Guard {
+            env,
+            is_cancelled,
+            deadline,
+            started,
+            waited: Cell::new(0),
+            rows_at_yield: Cell::new(0),
+            summary: Cell::new(Summary::default()),
+        }
+    }
+
+    /// Counts what was read.
+    pub fn note(&self, change: impl FnOnce(&mut Summary)) {
+        let mut summary = self.summary.get();
+        change(&mut summary);
+        self.summary.set(summary);
+    }
+
+    /// Gives other tasks a turn when a slice of rows is done.
+    ///
+    /// # Errors
+    /// When the question was cancelled or its time is over.
+    pub async fn check(&self) -> Result<(), ScanError> {
+        let rows = self.summary.get().rows;
+        if rows.saturating_sub(self.rows_at_yield.get()) >= SLICE_ROWS {
+            self.rows_at_yield.set(rows);
+            self.rest().await;
+        }
+        self.test()
+    }
+
+    /// Gives other tasks a turn now.
+    pub async fn rest(&self) {
+        self.wait(self.env.yield_now()).await;
+    }
+
+    /// Waits for others, off the scan's own time.
+    pub async fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let before = self.env.now_mono();
+        let value = future.await;
+        self.waited.set(self.waited.get() + self.env.now_mono().saturating_sub(before));
+        value
+    }
+
+    fn test(&self) -> Result<(), ScanError> {
+        if (self.is_cancelled)() {
+            return Err(ScanError::Cancelled);
+        }
+        if self.deadline > 0 && self.env.now_mono() >= self.deadline {
+            return Err(ScanError::Timeout);
+        }
+        Ok(())
+    }
+
+    /// What the scan did, all in all.
+    pub fn summary(&self) -> Summary {
+        let elapsed = self.env.now_mono().saturating_sub(self.started);
+        Summary { busy_ns: elapsed.saturating_sub(self.waited.get()), ..self.summary.get() }
+    }
+}

@@ -1,0 +1,216 @@
+//! Questions to the index, and whether series have rows at all.
+//!
+//! In: a `Lookup`, or a set of series. Out: names and keys by measurement, sorted; the series without
+//! a row. Whether a series has a row is decided on runs and times alone, newest first, so that a
+//! series is out of the question as soon as one row of it was met.
+
+use super::partial::{Found, ScanError, TagPair};
+use super::plan::STEP_ENTRIES;
+use super::read::{Partition, Stream, Wanted};
+use super::request::{KeyFilter, Lookup, Want};
+use crate::env::Env;
+use crate::model::{MeasurementId, PartitionId, SeriesId, TimeRange};
+use crate::shard::Shard;
+use crate::shard::index::{SelectTask, TagValuesTask};
+use roaring::RoaringBitmap;
+use std::collections::BTreeSet;
+use std::task::Poll;
+
+type Name = Box<[u8]>;
+
+/// Answers a question to the index.
+pub async fn lookup<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Found {
+    match answer(shard, lookup).await {
+        Ok(found) => found,
+        Err(error) => Found::Failed(error),
+    }
+}
+
+async fn answer<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Result<Found, ScanError> {
+    let mut measurements = lookup.measurements.clone();
+    if measurements.is_empty() {
+        measurements = shard.index().measurements(lookup.db);
+    }
+    measurements.sort_unstable();
+    measurements.dedup();
+    let mut found = match lookup.want {
+        Want::Measurements => Found::Measurements(Vec::new()),
+        Want::Keys => Found::Keys(Vec::new()),
+        Want::TagKeys => Found::TagKeys(Vec::new()),
+        Want::TagValues(_) => Found::TagValues(Vec::new()),
+        Want::Count => Found::Count(Vec::new()),
+    };
+    for id in measurements {
+        let mut series = select(shard, id, lookup).await;
+        if let Some((partitions, range)) = &lookup.within
+            && !series.is_empty()
+        {
+            let without = rowless(shard, id, series.clone(), partitions, *range).await?;
+            series -= without;
+        }
+        if series.is_empty() {
+            continue;
+        }
+        match (&mut found, &lookup.want) {
+            (Found::Measurements(all), _) => all.push(id),
+            (Found::Count(all), _) => all.push((id, series.len())),
+            (Found::Keys(all), _) => all.push((id, keys(shard, &series).await)),
+            (Found::TagKeys(all), _) => all.push((id, tag_keys(shard, id, &series).await)),
+            (Found::TagValues(all), Want::TagValues(filter)) => {
+                all.push((id, tag_values(shard, id, &series, filter).await));
+            }
+            _ => {}
+        }
+        shard.env().yield_now().await;
+    }
+    Ok(found)
+}
+
+async fn select<E: Env>(shard: &Shard<E>, id: MeasurementId, lookup: &Lookup) -> RoaringBitmap {
+    let mut task = SelectTask::new(&shard.index(), id, &lookup.series);
+    loop {
+        let step = task.step(&shard.index(), STEP_ENTRIES);
+        if let Poll::Ready(series) = step {
+            return series;
+        }
+        shard.env().yield_now().await;
+    }
+}
+
+/// Slices of a set.
+fn slices(series: &RoaringBitmap) -> impl Iterator<Item = Vec<u32>> {
+    let mut ids = series.iter();
+    std::iter::from_fn(move || {
+        let slice: Vec<u32> = ids.by_ref().take(STEP_ENTRIES).collect();
+        (!slice.is_empty()).then_some(slice)
+    })
+}
+
+async fn keys<E: Env>(shard: &Shard<E>, series: &RoaringBitmap) -> Vec<Name> {
+    let mut keys: Vec<Name> = Vec::with_capacity(series.len() as usize);
+    for slice in slices(series) {
+        let index = shard.index();
+        keys.extend(slice.iter().filter_map(|id| {
+            let mut key = Vec::new();
+            index.write_key(SeriesId(*id), &mut key).then(|| key.into())
+        }));
+        drop(index);
+        shard.env().yield_now().await;
+    }
+    keys.sort_unstable();
+    keys
+}
+
+async fn tag_keys<E: Env>(
+    shard: &Shard<E>,
+    id: MeasurementId,
+    series: &RoaringBitmap,
+) -> Vec<Name> {
+    let owned = |keys: Vec<&[u8]>| keys.into_iter().map(Box::from).collect::<Vec<Name>>();
+    if shard.index().live_series_of(id) == series.len() {
+        return owned(shard.index().tag_keys(id, None));
+    }
+    let mut keys: BTreeSet<Name> = BTreeSet::new();
+    for slice in slices(series) {
+        let slice: RoaringBitmap = slice.into_iter().collect();
+        keys.extend(owned(shard.index().tag_keys(id, Some(&slice))));
+        shard.env().yield_now().await;
+    }
+    keys.into_iter().collect()
+}
+
+impl KeyFilter {
+    /// Whether a tag key is asked for.
+    pub fn passes(&self, key: &[u8]) -> bool {
+        match self {
+            KeyFilter::In(keys) => keys.iter().any(|one| **one == *key),
+            KeyFilter::NotEquals(other) => **other != *key,
+            KeyFilter::Matches(regex) => regex.is_match(key),
+            KeyFilter::NotMatches(regex) => !regex.is_match(key),
+        }
+    }
+}
+
+async fn tag_values<E: Env>(
+    shard: &Shard<E>,
+    id: MeasurementId,
+    series: &RoaringBitmap,
+    filter: &KeyFilter,
+) -> Vec<TagPair> {
+    let mut pairs = Vec::new();
+    let within = (shard.index().live_series_of(id) != series.len()).then_some(series);
+    let keys = tag_keys(shard, id, series).await;
+    for key in keys.into_iter().filter(|key| filter.passes(key)) {
+        let mut task = TagValuesTask::new(&shard.index(), id, &key, within);
+        loop {
+            let step = task.step(&shard.index(), STEP_ENTRIES);
+            if let Poll::Ready(values) = step {
+                let index = shard.index();
+                let named = values.iter().map(|value| (key.clone(), index.symbol(*value).into()));
+                pairs.extend(named);
+                break;
+            }
+            shard.env().yield_now().await;
+        }
+    }
+    pairs
+}
+
+/// Of these series, those without any row left in any partition. A series whose rows cannot be read
+/// counts as having some.
+pub async fn without_rows<E: Env>(shard: &Shard<E>, series: RoaringBitmap) -> RoaringBitmap {
+    let partitions = shard.partitions();
+    let mut left = RoaringBitmap::new();
+    let mut owners: Vec<(MeasurementId, RoaringBitmap)> = Vec::new();
+    {
+        let index = shard.index();
+        for id in &series {
+            let Some(owner) = index.measurement(SeriesId(id)) else { continue };
+            match owners.iter_mut().find(|(known, _)| *known == owner) {
+                Some((_, set)) => {
+                    set.insert(id);
+                }
+                None => owners.push((owner, RoaringBitmap::from_iter([id]))),
+            }
+        }
+    }
+    for (owner, set) in owners {
+        if let Ok(rowless) = rowless(shard, owner, set, &partitions, TimeRange::ALL).await {
+            left |= rowless;
+        }
+    }
+    left
+}
+
+/// Those of a measurement's series that have no row in some partitions and times.
+async fn rowless<E: Env>(
+    shard: &Shard<E>,
+    measurement: MeasurementId,
+    mut series: RoaringBitmap,
+    partitions: &[PartitionId],
+    range: TimeRange,
+) -> Result<RoaringBitmap, ScanError> {
+    for id in partitions.iter().rev() {
+        let partition = Partition { id: *id, sources: shard.sources(*id) };
+        for stretch in partition.stretches(0, range).iter().rev() {
+            if series.is_empty() {
+                return Ok(series);
+            }
+            let wanted = Wanted {
+                measurement,
+                series: Some(series.iter().map(SeriesId).collect()),
+                columns: [].into(),
+                now_ns: i64::MIN,
+            };
+            let env = shard.env();
+            let mut stream = Stream::open(env, &partition, stretch, stretch.range, &wanted).await?;
+            while let Some(block) = stream.next().await? {
+                for run in &block.runs {
+                    series.remove(run.series.0);
+                }
+                env.yield_now().await;
+            }
+        }
+    }
+    Ok(series)
+}

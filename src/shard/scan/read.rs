@@ -1,0 +1,250 @@
+//! Reading the merged rows of one partition, stretch of time by stretch of time.
+//!
+//! In: the sources of a partition as they were when the question arrived, the wanted series, columns
+//! and times. Out: Blocks in (series, time) order, each (series, time) once: what deletes took is gone
+//! from each source before the merge, what has expired goes after it. A stretch is a UTC day with
+//! sections, or the time between such days, in which only heads have rows.
+
+use super::ScanError;
+use crate::env::Env;
+use crate::model::time::{DAY_NS, day_of};
+use crate::model::{ColumnId, MeasurementId, SeriesId, TimeRange};
+use crate::shard::block::Block;
+use crate::shard::head::{self, HeadCursor, HeadView};
+use crate::shard::merge::{Merger, drop_expired};
+use crate::shard::segment::Select;
+use crate::shard::source::{Pass, passes};
+use crate::shard::tombstone::Tombstones;
+use crate::shard::version::{Section, Sources};
+use std::rc::Rc;
+
+/// Rows of a Block from a head or a merge.
+pub const STEP_ROWS: usize = 8192;
+
+/// What is read of a stretch.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub measurement: MeasurementId,
+    /// Sorted; `None`: all (who reads passes over those it does not know).
+    pub series: Option<Rc<[SeriesId]>>,
+    /// Sorted; the hidden expiry included.
+    pub columns: Rc<[ColumnId]>,
+    pub now_ns: i64,
+}
+
+/// A time range of one partition and the sections that have rows in it.
+pub struct Stretch<E: Env> {
+    pub range: TimeRange,
+    pub sections: Vec<Section<E>>,
+    /// Place in the list of partitions.
+    pub partition: usize,
+}
+
+impl<E: Env> Clone for Stretch<E> {
+    fn clone(&self) -> Self {
+        let sections = self.sections.clone();
+        Stretch { range: self.range, sections, partition: self.partition }
+    }
+}
+
+/// Partition sources, with the id of the partition.
+pub struct Partition<E: Env> {
+    pub id: crate::model::PartitionId,
+    pub sources: Sources<E>,
+}
+
+impl<E: Env> Partition<E> {
+    fn views(&self) -> impl Iterator<Item = (&HeadView, u64)> {
+        let frozen = self.sources.frozen.iter().map(|view| (view, self.sources.frozen_seq));
+        frozen.chain(self.sources.active.iter().map(|view| (view, u64::MAX)))
+    }
+
+    /// The times between which rows may lie, within `range`; `None` when there is none.
+    pub fn bounds(&self, range: TimeRange) -> Option<TimeRange> {
+        let sections = self.sources.version.sections_in(self.id, range);
+        let sections = sections.flat_map(|(_, all)| all.iter().map(|section| section.meta.time));
+        let views = self.views().map(|(view, _)| view.range());
+        let all = sections.chain(views).map(|time| time.intersect(range));
+        all.filter(|time| !time.is_empty())
+            .reduce(|a, b| TimeRange::new(a.first.min(b.first), a.last.max(b.last)))
+    }
+
+    /// The stretches that may have rows within `range`, oldest first.
+    pub fn stretches(&self, place: usize, range: TimeRange) -> Vec<Stretch<E>> {
+        let mut out = Vec::new();
+        let gap = |first: i64, last: i64, out: &mut Vec<Stretch<E>>| {
+            let range = TimeRange::new(first, last).intersect(range);
+            let held = self.views().any(|(view, _)| view.range().overlaps(range));
+            if !range.is_empty() && held {
+                out.push(Stretch { range, sections: Vec::new(), partition: place });
+            }
+        };
+        let mut next = Some(range.first);
+        for (day, all) in self.sources.version.sections_in(self.id, range) {
+            let start = i64::from(day).saturating_mul(DAY_NS);
+            if let Some(next) = next.filter(|next| *next < start) {
+                gap(next, start - 1, &mut out);
+            }
+            let last = start.saturating_add(DAY_NS - 1);
+            let time = TimeRange::new(start, last).intersect(range);
+            let sections = all.iter().filter(|section| section.meta.time.overlaps(time)).cloned();
+            debug_assert_eq!(day_of(start), day);
+            out.push(Stretch { range: time, sections: sections.collect(), partition: place });
+            next = last.checked_add(1);
+        }
+        if let Some(next) = next {
+            gap(next, range.last, &mut out);
+        }
+        out
+    }
+
+    /// About how many rows `series` of the shard's `series_all` series have in a stretch.
+    pub fn estimate(&self, stretch: &Stretch<E>, series: usize, series_all: usize) -> f64 {
+        let share = |of: usize| (series as f64 / of.max(1) as f64).min(1.0);
+        let overlap = |time: TimeRange| {
+            let both = time.intersect(stretch.range);
+            let len = |range: TimeRange| range.last as f64 - range.first as f64 + 1.0;
+            if both.is_empty() { 0.0 } else { len(both) / len(time).max(1.0) }
+        };
+        let section = |section: &Section<E>| {
+            let meta = &section.meta;
+            meta.rows as f64 * share(meta.series as usize) * overlap(meta.time)
+        };
+        let view = |view: &HeadView| view.rows() as f64 * share(series_all) * overlap(view.range());
+        let sections: f64 = stretch.sections.iter().map(section).sum();
+        sections + self.views().map(|(one, _)| view(one)).sum::<f64>()
+    }
+}
+
+/// One source of a stretch.
+enum Input<E: Env> {
+    Pass(Pass<E>),
+    Head { view: HeadView, cursor: Box<HeadCursor>, max_seq: u64 },
+}
+
+/// The merged rows of a stretch.
+pub struct Stream<E: Env> {
+    env: E,
+    wanted: Wanted,
+    range: TimeRange,
+    inputs: Vec<Input<E>>,
+    tombstones: Rc<Tombstones>,
+    merger: Option<Merger>,
+}
+
+impl<E: Env> Stream<E> {
+    /// Opens what has rows of the stretch within `range`. Reads directories only.
+    pub async fn open(
+        env: &E,
+        partition: &Partition<E>,
+        stretch: &Stretch<E>,
+        range: TimeRange,
+        wanted: &Wanted,
+    ) -> Result<Stream<E>, ScanError> {
+        let select = Select {
+            measurement: Some(wanted.measurement),
+            series: wanted.series.clone(),
+            range,
+            columns: Some(wanted.columns.clone()),
+        };
+        let mut inputs = Vec::new();
+        for section in stretch.sections.iter().filter(|s| s.meta.time.overlaps(range)) {
+            let all = passes(section, &select).await.map_err(storage)?;
+            inputs.extend(all.into_iter().map(Input::Pass));
+        }
+        for (view, max_seq) in partition.views().filter(|(view, _)| view.range().overlaps(range)) {
+            let cursor = Box::default();
+            inputs.push(Input::Head { view: view.clone(), cursor, max_seq });
+        }
+        let seqs: Vec<u64> = inputs.iter().map(Input::max_seq).collect();
+        let merger = (seqs.len() > 1).then(|| Merger::new(&seqs));
+        let tombstones = partition.sources.version.tombstones.clone();
+        Ok(Stream { env: env.clone(), wanted: wanted.clone(), range, inputs, tombstones, merger })
+    }
+
+    /// The next rows, at least one; `None` at the end. Tasks of the core have turns in between.
+    pub async fn next(&mut self) -> Result<Option<Block>, ScanError> {
+        loop {
+            let Some(mut block) = self.next_merged().await? else { return Ok(None) };
+            drop_expired(&mut block, self.wanted.now_ns);
+            if block.rows() > 0 {
+                return Ok(Some(block));
+            }
+        }
+    }
+
+    async fn next_merged(&mut self) -> Result<Option<Block>, ScanError> {
+        let Some(mut merger) = self.merger.take() else { return self.read(0).await };
+        let found = self.merge(&mut merger).await;
+        self.merger = Some(merger);
+        found
+    }
+
+    async fn merge(&mut self, merger: &mut Merger) -> Result<Option<Block>, ScanError> {
+        while !merger.is_done() {
+            while let Some(at) = merger.wants() {
+                match self.read(at).await? {
+                    Some(block) => merger.push(at, block),
+                    None => merger.finish(at),
+                }
+            }
+            if let Some(block) = merger.next(STEP_ROWS) {
+                return Ok(Some(block));
+            }
+            self.env.yield_now().await;
+        }
+        Ok(None)
+    }
+
+    /// The next Block of one source, never empty.
+    async fn read(&mut self, at: usize) -> Result<Option<Block>, ScanError> {
+        loop {
+            let (block, max_seq) = match self.inputs.get_mut(at) {
+                None => return Ok(None),
+                Some(Input::Pass(pass)) => (pass.next().await.map_err(storage)?, pass.max_seq),
+                Some(Input::Head { view, cursor, max_seq }) => {
+                    let expires = view.has_column(ColumnId::EXPIRE);
+                    let all = &*self.wanted.columns;
+                    let select = head::Select {
+                        measurement: Some(self.wanted.measurement),
+                        series: self.wanted.series.as_deref(),
+                        range: self.range,
+                        columns: Some(if expires { all } else { without_expiry(all) }),
+                    };
+                    let block = view.gather(&select, cursor, STEP_ROWS);
+                    if block.as_ref().is_some_and(|block| block.rows() == 0) {
+                        self.env.yield_now().await;
+                    }
+                    (block, *max_seq)
+                }
+            };
+            let Some(mut block) = block else { return Ok(None) };
+            self.tombstones.apply(max_seq, &mut block);
+            if block.rows() > 0 {
+                return Ok(Some(block));
+            }
+        }
+    }
+}
+
+impl<E: Env> Input<E> {
+    fn max_seq(&self) -> u64 {
+        match self {
+            Input::Pass(pass) => pass.max_seq,
+            Input::Head { max_seq, .. } => *max_seq,
+        }
+    }
+}
+
+/// The expiry has the lowest id of all columns.
+fn without_expiry(columns: &[ColumnId]) -> &[ColumnId] {
+    match columns.split_first() {
+        Some((first, rest)) if *first == ColumnId::EXPIRE => rest,
+        _ => columns,
+    }
+}
+
+/// A file that cannot be read ends the question: a wrong number is worse than none.
+pub fn storage(error: crate::shard::segment::SegmentError) -> ScanError {
+    ScanError::Storage(error.to_string())
+}
