@@ -3,9 +3,14 @@
 //! In: parsed InfluxQL statements. Out: parts of results for `encode`, as they come. Statements run
 //! one after the other and end at the first that fails.
 
+mod aggregate;
 mod define;
+mod gather;
+mod plan;
 pub mod result;
+mod select;
 mod show;
+mod source;
 
 pub use result::{Cell, CellRef, Closed, Column, ResultPart, Series, Sink};
 
@@ -129,6 +134,12 @@ async fn run_one(
         | Statement::DropShard(_) => define::run(context, statement).await,
         Statement::ShowDatabases => show::databases(context, sink).await,
         Statement::ShowRetentionPolicies(db) => show::policies(context, db.as_deref(), sink).await,
+        Statement::Select(query) => match select::run(context, query, sink).await {
+            Err(QueryError::NotSupported(_)) => {
+                Err(QueryError::NotSupported(statement.to_string()))
+            }
+            outcome => outcome,
+        },
         other => Err(QueryError::NotSupported(other.to_string())),
     }
 }

@@ -1,0 +1,217 @@
+//! From a merged state to the results of a bucket.
+//!
+//! In: the states of one call and a bucket's place. Out: points: none without data, one for most
+//! functions, several for distinct().
+
+use super::merge::compare;
+use crate::model::Value;
+use crate::query::plan::calls::Kind;
+use crate::shard::scan::{Picked, Samples, States};
+
+/// A result: a value (`None`: null) with the chosen point's time and the columns beside it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Point {
+    /// Only of selectors.
+    pub time: Option<i64>,
+    pub value: Option<Value>,
+    pub aux: Vec<Option<Value>>,
+}
+
+impl Point {
+    fn of(value: Value) -> Point {
+        let value = match value {
+            Value::Float(number) if number.is_nan() => None,
+            value => Some(value),
+        };
+        Point { time: None, value, aux: Vec::new() }
+    }
+}
+
+/// The results of bucket `at` (counted from the state's first).
+pub fn finish(kind: Kind, states: &mut States, at: usize) -> Vec<Point> {
+    let single = match states {
+        States::Count(counts) => counted(counts, at).map(|n| Value::Integer(n as i64)),
+        States::SumInteger { sum, count } => {
+            counted(count, at).and_then(|n| Some((n, *sum.get(at)?))).map(|(n, sum)| match kind {
+                Kind::Mean => Value::Float(sum as f64 / n as f64),
+                _ => Value::Integer(sum),
+            })
+        }
+        States::SumUnsigned { sum, count } => {
+            counted(count, at).and_then(|n| Some((n, *sum.get(at)?))).map(|(n, sum)| match kind {
+                Kind::Mean => Value::Float(sum as f64 / n as f64),
+                _ => Value::Unsigned(sum),
+            })
+        }
+        States::SumFloat { high, low, count } => counted(count, at)
+            .and_then(|n| Some((n, high.get(at)? + low.get(at)?)))
+            .map(|(n, sum)| Value::Float(if kind == Kind::Mean { sum / n as f64 } else { sum })),
+        States::Spread(pairs) => pairs.get(at).and_then(|pair| spread(pair.as_ref()?)),
+        States::Moments { count, squares, .. } => counted(count, at)
+            .and_then(|n| Some((n, *squares.get(at)?)))
+            .map(|(n, squares)| Value::Float((squares / (n - 1) as f64).sqrt()))
+            .map(|value| if counted(count, at) == Some(1) { Value::Float(f64::NAN) } else { value }),
+        States::Picked(points) => {
+            let point = points.get_mut(at).and_then(Option::take);
+            return point.map(chosen).into_iter().collect();
+        }
+        States::Samples(samples) => {
+            let samples = samples.get_mut(at).map(std::mem::take).unwrap_or_default();
+            return of_samples(kind, samples);
+        }
+    };
+    single.map(Point::of).into_iter().collect()
+}
+
+/// The count of a bucket that has one.
+fn counted(counts: &[u64], at: usize) -> Option<u64> {
+    counts.get(at).copied().filter(|count| *count > 0)
+}
+
+fn chosen(picked: Picked) -> Point {
+    let Picked { time, value, aux } = picked;
+    Point { time: Some(time), aux, ..Point::of(value) }
+}
+
+fn spread((low, high): &(Value, Value)) -> Option<Value> {
+    Some(match (low, high) {
+        (Value::Float(low), Value::Float(high)) => Value::Float(high - low),
+        (Value::Integer(low), Value::Integer(high)) => Value::Integer(high.wrapping_sub(*low)),
+        (Value::Unsigned(low), Value::Unsigned(high)) => Value::Unsigned(high.wrapping_sub(*low)),
+        _ => return None,
+    })
+}
+
+fn of_samples(kind: Kind, samples: Samples) -> Vec<Point> {
+    if samples.values.is_empty() {
+        return Vec::new();
+    }
+    match kind {
+        Kind::CountDistinct => vec![Point::of(Value::Integer(samples.values.len() as i64))],
+        Kind::Distinct => distinct(samples),
+        Kind::Percentile(rank) => percentile(rank, samples).into_iter().collect(),
+        Kind::Median => median(samples.values).map(Point::of).into_iter().collect(),
+        Kind::Mode => mode(samples).map(Point::of).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// By the time of first appearance, then by value.
+fn distinct(samples: Samples) -> Vec<Point> {
+    let mut pairs: Vec<(i64, Value)> = samples.times.into_iter().zip(samples.values).collect();
+    pairs.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&a.1, &b.1)));
+    pairs.into_iter().map(|(_, value)| Point::of(value)).collect()
+}
+
+/// Nearest rank: the point at floor(n * rank / 100 + 0.5) - 1 in order of values.
+fn percentile(rank: f64, samples: Samples) -> Option<Point> {
+    let count = samples.values.len();
+    let place = (count as f64 * rank / 100.0 + 0.5).floor() - 1.0;
+    if !(place >= 0.0 && place < count as f64) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..count).collect();
+    let value = |at: usize| samples.values.get(at);
+    order.sort_by(|a, b| match (value(*a), value(*b)) {
+        (Some(a), Some(b)) => compare(a, b),
+        _ => std::cmp::Ordering::Equal,
+    });
+    let at = *order.get(place as usize)?;
+    let width = samples.aux.len() / count;
+    let aux = samples.aux.get(at * width..(at + 1) * width).unwrap_or_default().to_vec();
+    let time = samples.times.get(at).copied();
+    Some(Point { time, aux, ..Point::of(value(at)?.clone()) })
+}
+
+fn median(values: Vec<Value>) -> Option<Value> {
+    let mut values = values;
+    values.sort_by(compare);
+    let middle = values.len() / 2;
+    let upper = values.get(middle)?;
+    if values.len() % 2 == 1 {
+        return number(upper).map(Value::Float);
+    }
+    let lower = values.get(middle.checked_sub(1)?)?;
+    Some(Value::Float(match (lower, upper) {
+        (Value::Float(low), Value::Float(high)) => low + (high - low) / 2.0,
+        _ => (number(lower)? + number(upper)?) / 2.0,
+    }))
+}
+
+/// A number as float.
+pub fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(value) => Some(*value),
+        Value::Integer(value) => Some(*value as f64),
+        Value::Unsigned(value) => Some(*value as f64),
+        Value::String(_) | Value::Boolean(_) => None,
+    }
+}
+
+/// The most frequent value; of equally frequent ones that seen first. Booleans: true when even.
+fn mode(samples: Samples) -> Option<Value> {
+    let mut pairs: Vec<(Value, i64)> = samples.values.into_iter().zip(samples.times).collect();
+    pairs.sort_by(|a, b| compare(&a.0, &b.0).then(a.1.cmp(&b.1)));
+    let mut best: Option<(usize, i64, Value)> = None;
+    let mut runs = pairs.chunk_by(|a, b| compare(&a.0, &b.0).is_eq());
+    runs.by_ref().for_each(|run| {
+        let Some((value, first)) = run.first() else { return };
+        let better = best.as_ref().is_none_or(|(count, time, known)| {
+            let tie = match known {
+                Value::Boolean(_) => *value == Value::Boolean(true),
+                _ => first < time,
+            };
+            run.len() > *count || run.len() == *count && tie
+        });
+        if better {
+            best = Some((run.len(), *first, value.clone()));
+        }
+    });
+    best.map(|(_, _, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(values: impl IntoIterator<Item = i64>) -> Samples {
+        let values: Vec<Value> = values.into_iter().map(Value::Integer).collect();
+        Samples { times: (0..values.len() as i64).collect(), values, aux: Vec::new() }
+    }
+
+    #[test]
+    fn percentiles_take_the_nearest_rank() {
+        let expected = [(5.0, 1), (13.0, 1), (25.0, 3), (50.0, 6), (75.0, 8), (90.0, 10), (95.0, 10)];
+        for (rank, value) in expected {
+            let found = percentile(rank, samples(1..=11)).unwrap();
+            assert_eq!(found.value, Some(Value::Integer(value)), "{rank}");
+        }
+        assert_eq!(percentile(4.0, samples(1..=11)), None);
+        assert_eq!(percentile(99.0, samples(1..=11)).unwrap().value, Some(Value::Integer(11)));
+        assert_eq!(percentile(f64::NAN, samples(1..=3)), None);
+    }
+
+    #[test]
+    fn modes_and_medians() {
+        assert_eq!(mode(samples([3, 1, 1, 3])), Some(Value::Integer(3)));
+        assert_eq!(mode(samples([3, 1, 1])), Some(Value::Integer(1)));
+        assert_eq!(median(samples([4, 1, 3]).values), Some(Value::Float(3.0)));
+        assert_eq!(median(samples([4, 1, 3, 2]).values), Some(Value::Float(2.5)));
+    }
+
+    #[test]
+    fn one_point_has_no_deviation() {
+        let mut states =
+            States::Moments { count: vec![1, 2], mean: vec![1.0, 1.0], squares: vec![0.0, 2.0] };
+        assert_eq!(finish(Kind::Stddev, &mut states, 0)[0].value, None);
+        let two = finish(Kind::Stddev, &mut states, 1);
+        assert_eq!(two[0].value, Some(Value::Float(2f64.sqrt())));
+    }
+
+    #[test]
+    fn an_empty_bucket_has_no_point() {
+        let mut states = States::SumInteger { sum: vec![0], count: vec![0] };
+        assert!(finish(Kind::Sum, &mut states, 0).is_empty());
+        assert!(finish(Kind::Sum, &mut states, 7).is_empty());
+    }
+}

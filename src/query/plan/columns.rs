@@ -1,0 +1,278 @@
+//! The columns of a SELECT: wildcards written out, names given.
+//!
+//! In: the fields as written and what the sources hold. Out: expressions with their column names, in
+//! order; `time` taken out. Rules and order of InfluxDB's rewriting, names made unique its way.
+
+use super::super::QueryError;
+use super::super::source::{Source, bytes_regex, kind_of};
+use crate::influxql::ast::{Cast, Dimension, Expr, SelectField, VarRef, Wildcard};
+use crate::model::{FieldType, TypeSet};
+use regex::bytes::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is selected.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// Name of the first column.
+    pub time: String,
+    pub columns: Vec<(Expr, String)>,
+}
+
+/// Fields and tag keys of all sources together.
+#[derive(Clone, Debug, Default)]
+pub struct Universe {
+    pub fields: BTreeMap<String, FieldType>,
+    pub tags: BTreeSet<String>,
+}
+
+impl Universe {
+    /// What the sources hold. Names that are no UTF-8 cannot be written in a query; they are left out.
+    pub fn of(sources: &[Source]) -> Universe {
+        let mut types: BTreeMap<String, TypeSet> = BTreeMap::new();
+        let mut tags = BTreeSet::new();
+        let text = |name: &[u8]| String::from_utf8(name.to_vec()).ok();
+        for source in sources {
+            for (name, (_, found)) in &source.fields {
+                let Some(name) = text(name) else { continue };
+                let known = types.entry(name).or_default();
+                *known = TypeSet(known.0 | found.0);
+            }
+            tags.extend(source.tags.iter().filter_map(|key| text(key)));
+        }
+        let fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
+        Universe { fields, tags }
+    }
+}
+
+/// Whether the tag keys of the sources have to be known.
+pub fn needs_tags(fields: &[SelectField], dimensions: &[Dimension]) -> bool {
+    let wild = |expr: &Expr| matches!(expr.unparen(), Expr::Wildcard(_) | Expr::Regex(_));
+    fields.iter().any(|field| wild(&field.expr)) || dimensions.iter().any(|d| wild(&d.expr))
+}
+
+/// The tag keys of GROUP BY, sorted.
+///
+/// # Errors
+/// A regular expression that cannot be compiled.
+pub fn group_keys(
+    dimensions: &[Dimension],
+    universe: &Universe,
+) -> Result<Vec<Box<[u8]>>, QueryError> {
+    let mut keys: BTreeSet<Box<[u8]>> = BTreeSet::new();
+    let bytes = |key: &String| Box::from(key.as_bytes());
+    for dimension in dimensions {
+        match dimension.expr.unparen() {
+            Expr::VarRef(var) => {
+                keys.insert(bytes(&var.name));
+            }
+            Expr::Wildcard(_) => keys.extend(universe.tags.iter().map(bytes)),
+            Expr::Regex(regex) => {
+                let regex = bytes_regex(regex)?;
+                let matching = universe.tags.iter().filter(|key| regex.is_match(key.as_bytes()));
+                keys.extend(matching.map(bytes));
+            }
+            _ => {}
+        }
+    }
+    Ok(keys.into_iter().collect())
+}
+
+/// Writes the fields out.
+///
+/// # Errors
+/// A regular expression that cannot be compiled, a wildcard where none may stand.
+pub fn select(
+    fields: &[SelectField],
+    dimensions: &[Dimension],
+    universe: &Universe,
+) -> Result<Selected, QueryError> {
+    let mut time = "time".to_owned();
+    let mut out: Vec<(Expr, Option<String>)> = Vec::new();
+    let plain = plain_columns(dimensions, universe)?;
+    for field in fields {
+        let alias = field.alias.clone();
+        match field.expr.unparen() {
+            Expr::VarRef(var) if var.name == "time" => {
+                alias.into_iter().for_each(|alias| time = alias);
+            }
+            Expr::Wildcard(kind) => {
+                let keep = |var: &&VarRef| match kind {
+                    Wildcard::All => true,
+                    Wildcard::Fields => var.cast != Some(Cast::Tag),
+                    Wildcard::Tags => var.cast == Some(Cast::Tag),
+                };
+                out.extend(plain.iter().filter(keep).map(|var| (Expr::VarRef(var.clone()), None)));
+            }
+            Expr::Regex(regex) => {
+                let regex = bytes_regex(regex)?;
+                let matching = plain.iter().filter(|var| regex.is_match(var.name.as_bytes()));
+                out.extend(matching.map(|var| (Expr::VarRef(var.clone()), None)));
+            }
+            expr @ Expr::Call { .. } => match wild_argument(expr) {
+                Some((function, argument)) => {
+                    let base = alias.unwrap_or_else(|| name_of(expr));
+                    for name in matching_fields(&function, argument, universe)? {
+                        let named = format!("{base}_{name}");
+                        out.push((replace_innermost(expr, &name), Some(named)));
+                    }
+                }
+                None => out.push((distinct_as_call(expr), alias)),
+            },
+            expr => out.push((distinct_as_call(expr), alias)),
+        }
+    }
+    Ok(Selected { columns: name_all(out), time })
+}
+
+/// Fields and tags as `*` gives them: by name, a tag behind a field of its name; tags of GROUP BY
+/// left out, all tags under GROUP BY *.
+fn plain_columns(
+    dimensions: &[Dimension],
+    universe: &Universe,
+) -> Result<Vec<VarRef>, QueryError> {
+    let mut tags = universe.tags.clone();
+    for dimension in dimensions {
+        match dimension.expr.unparen() {
+            Expr::VarRef(var) => {
+                tags.remove(&var.name);
+            }
+            Expr::Wildcard(_) => tags.clear(),
+            Expr::Regex(regex) => {
+                let regex = bytes_regex(regex)?;
+                tags.retain(|key| !regex.is_match(key.as_bytes()));
+            }
+            _ => {}
+        }
+    }
+    let fields = universe.fields.keys().map(|name| (name.clone(), None));
+    let tags = tags.into_iter().map(|key| (key, Some(Cast::Tag)));
+    let mut all: Vec<(String, Option<Cast>)> = fields.chain(tags).collect();
+    all.sort_by(|a, b| (&a.0, a.1.is_some()).cmp(&(&b.0, b.1.is_some())));
+    let kind = |cast: Option<Cast>| Some(cast.unwrap_or(Cast::Field));
+    Ok(all.into_iter().map(|(name, cast)| VarRef { name, cast: kind(cast) }).collect())
+}
+
+/// `DISTINCT v` as a call, wherever it stands.
+fn distinct_as_call(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Distinct(name) => {
+            Expr::Call { name: "distinct".to_owned(), args: vec![Expr::var(name.clone())] }
+        }
+        Expr::Call { name, args } => {
+            Expr::Call { name: name.clone(), args: args.iter().map(distinct_as_call).collect() }
+        }
+        other => other.clone(),
+    }
+}
+
+/// The innermost call's name and its wildcard or regular expression.
+fn wild_argument(expr: &Expr) -> Option<(String, &Expr)> {
+    let mut at = expr;
+    loop {
+        let Expr::Call { name, args } = at else { return None };
+        match args.first()? {
+            inner @ Expr::Call { .. } => at = inner,
+            wild @ (Expr::Wildcard(_) | Expr::Regex(_)) => return Some((name.clone(), wild)),
+            _ => return None,
+        }
+    }
+}
+
+fn matching_fields(
+    function: &str,
+    argument: &Expr,
+    universe: &Universe,
+) -> Result<Vec<String>, QueryError> {
+    let regex: Option<Regex> = match argument {
+        Expr::Regex(regex) => Some(bytes_regex(regex)?),
+        Expr::Wildcard(Wildcard::Tags) => {
+            let text = format!("unable to use tag wildcard in {function}()");
+            return Err(QueryError::Refused(text));
+        }
+        _ => None,
+    };
+    let matches = |name: &str| regex.as_ref().is_none_or(|regex| regex.is_match(name.as_bytes()));
+    let fields = universe.fields.iter().filter(|(_, kind)| supports(function, **kind));
+    Ok(fields.filter(|(name, _)| matches(name)).map(|(name, _)| name.clone()).collect())
+}
+
+/// Whether `function(*)` takes fields of a type.
+fn supports(function: &str, kind: FieldType) -> bool {
+    match kind {
+        FieldType::Float | FieldType::Integer => true,
+        FieldType::Unsigned => !function.starts_with("holt_winters"),
+        FieldType::Boolean if matches!(function, "min" | "max") => true,
+        FieldType::Boolean | FieldType::String => matches!(
+            function,
+            "count" | "first" | "last" | "distinct" | "elapsed" | "mode" | "sample"
+        ),
+    }
+}
+
+fn replace_innermost(expr: &Expr, field: &str) -> Expr {
+    let Expr::Call { name, args } = expr else { return Expr::var(field) };
+    let mut args = args.clone();
+    if let Some(first) = args.first_mut() {
+        *first = replace_innermost(first, field);
+    }
+    Expr::Call { name: name.clone(), args }
+}
+
+/// The name of a column without an alias.
+fn name_of(expr: &Expr) -> String {
+    match expr.unparen() {
+        Expr::VarRef(var) => var.name.clone(),
+        Expr::Call { name, .. } => name.clone(),
+        binary @ Expr::Binary(_) => {
+            let mut names: Vec<&str> = Vec::new();
+            binary.walk(&mut |expr| match expr {
+                Expr::VarRef(var) => {
+                    names.push(&var.name);
+                    true
+                }
+                Expr::Call { name, .. } => {
+                    names.push(name);
+                    false
+                }
+                _ => true,
+            });
+            names.join("_")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Aliases first, which may repeat; other names get `_1`, `_2`, … where they are taken.
+fn name_all(columns: Vec<(Expr, Option<String>)>) -> Vec<(Expr, String)> {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, alias) in &columns {
+        alias.iter().for_each(|alias| {
+            taken.insert(alias.clone(), 1);
+        });
+    }
+    let mut out = Vec::with_capacity(columns.len());
+    for (expr, alias) in columns {
+        let name = match alias {
+            Some(alias) => alias,
+            None => unique(name_of(&expr), &mut taken),
+        };
+        out.push((expr, name));
+    }
+    out
+}
+
+fn unique(name: String, taken: &mut BTreeMap<String, usize>) -> String {
+    let mut chosen = name.clone();
+    if let Some(mut count) = taken.get(&name).copied() {
+        loop {
+            chosen = format!("{name}_{count}");
+            if !taken.contains_key(&chosen) {
+                taken.insert(name, count + 1);
+                break;
+            }
+            count += 1;
+        }
+    }
+    *taken.entry(chosen.clone()).or_insert(0) += 1;
+    chosen
+}

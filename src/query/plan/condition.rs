@@ -1,0 +1,109 @@
+//! WHERE without time, split in two: what the index alone decides, and what needs the row.
+//!
+//! In: a condition. Out: a filter of series made of the terms of the outermost AND that speak of tags
+//! only, and an expression for the other terms.
+
+use super::super::QueryError;
+use super::super::source::{Binding, Source, bytes_regex};
+use super::expr::{Scope, balanced};
+use crate::influxql::ast::{Expr as Ast, Op};
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{Expr, Operator};
+
+/// Splits a condition; columns of the second half are added to the scope.
+///
+/// # Errors
+/// Terms that are no condition.
+pub fn split(
+    condition: Option<&Ast>,
+    scope: &mut Scope<'_>,
+) -> Result<(TagFilter, Option<Expr>), QueryError> {
+    let mut series = Vec::new();
+    let mut rows = Vec::new();
+    for term in condition.map(conjunction).unwrap_or_default() {
+        match tag_filter(term, scope.source)? {
+            Some(filter) => series.push(filter),
+            None => rows.push(scope.compile(term)?),
+        }
+    }
+    let series = match series.len() {
+        0 => TagFilter::All,
+        1 => series.pop().unwrap_or(TagFilter::All),
+        _ => TagFilter::And(series),
+    };
+    Ok((series, (!rows.is_empty()).then(|| balanced(Operator::And, rows))))
+}
+
+/// The terms of the outermost AND.
+fn conjunction(condition: &Ast) -> Vec<&Ast> {
+    let mut terms = Vec::new();
+    let mut waiting = vec![condition];
+    while let Some(expr) = waiting.pop() {
+        match expr.unparen() {
+            Ast::Binary(node) if node.op == Op::And => waiting.extend([&node.rhs, &node.lhs]),
+            other => terms.push(other),
+        }
+    }
+    terms
+}
+
+/// The term as a question to the index; `None` when it speaks of more than tags.
+///
+/// # Errors
+/// A regular expression that cannot be compiled.
+pub fn tag_filter(expr: &Ast, source: &Source) -> Result<Option<TagFilter>, QueryError> {
+    let node = match expr.unparen() {
+        Ast::Boolean(true) => return Ok(Some(TagFilter::All)),
+        Ast::Boolean(false) => return Ok(Some(TagFilter::None)),
+        Ast::Binary(node) => node,
+        _ => return Ok(None),
+    };
+    if matches!(node.op, Op::And | Op::Or) {
+        return joined(node, source);
+    }
+    let (var, value) = match (node.lhs.unparen(), node.rhs.unparen()) {
+        (Ast::VarRef(var), value) => (var, value),
+        (value, Ast::VarRef(var)) if !node.op.is_regex() => (var, value),
+        _ => return Ok(None),
+    };
+    let Binding::Tag(key) = source.bind(var) else { return Ok(None) };
+    Ok(match (node.op, value) {
+        (Op::Eq, Ast::String(text)) => {
+            Some(TagFilter::Equals { key, value: text.as_bytes().into() })
+        }
+        (Op::Neq, Ast::String(text)) => {
+            Some(TagFilter::NotEquals { key, value: text.as_bytes().into() })
+        }
+        (Op::EqRegex, Ast::Regex(regex)) => {
+            Some(TagFilter::Matches { key, regex: bytes_regex(regex)? })
+        }
+        (Op::NeqRegex, Ast::Regex(regex)) => {
+            Some(TagFilter::NotMatches { key, regex: bytes_regex(regex)? })
+        }
+        // Order and numbers never match a tag.
+        (_, Ast::String(_) | Ast::Integer(_) | Ast::Float(_) | Ast::Boolean(_)) => {
+            Some(TagFilter::None)
+        }
+        _ => None,
+    })
+}
+
+/// A chain of AND and OR, if every term speaks of tags only.
+fn joined(
+    node: &crate::influxql::ast::Binary,
+    source: &Source,
+) -> Result<Option<TagFilter>, QueryError> {
+    let op = node.op;
+    let mut terms = Vec::new();
+    let mut waiting = vec![&node.rhs, &node.lhs];
+    while let Some(expr) = waiting.pop() {
+        match expr {
+            Ast::Binary(inner) if inner.op == op => waiting.extend([&inner.rhs, &inner.lhs]),
+            other => match tag_filter(other, source)? {
+                Some(filter) => terms.push(filter),
+                None => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(if op == Op::And { TagFilter::And(terms) } else { TagFilter::Or(terms) }))
+}

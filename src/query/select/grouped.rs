@@ -1,0 +1,227 @@
+//! SELECT with functions: groups of states from the shards, finished bucket by bucket.
+//!
+//! In: merged groups. Out: for each group its rows: the points of every call, filled, joined by time,
+//! put into the selected expressions, within the limits.
+
+use super::super::aggregate::{Point, finish};
+use super::super::plan::Timing;
+use super::super::plan::calls::{Call, Calls};
+use super::super::plan::expr::Scope;
+use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
+use super::super::source::Source;
+use super::super::{Context, QueryError};
+use super::Shape;
+use super::fill::{Timed, fill};
+use super::groups::GroupMerge;
+use super::join::{Row, join};
+use super::window::Window;
+use crate::influxql::ast::Fill;
+use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
+use crate::shard::scan::expr::{RowsView, eval};
+use crate::shard::scan::{Buckets, Expr, Group, Output, ScanError, States};
+use std::borrow::Cow;
+
+/// Memory of a row that is being made, for the bound on buckets (bytes).
+const ROW_BYTES: usize = 96;
+
+struct Plan<'a> {
+    shape: &'a Shape<'a>,
+    calls: Calls,
+    columns: Vec<Expr>,
+    timing: Timing,
+    descending: bool,
+}
+
+/// Answers from one source.
+pub(super) async fn run(
+    context: Context<'_>,
+    shape: &Shape<'_>,
+    source: &Source,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let mut scope = Scope::new(source);
+    let (calls, columns) = Calls::compile(&mut scope, &shape.selected.columns)?;
+    let mut timing = shape.timing.clone();
+    let Some((partitions, data)) = super::partitions(context, source, timing.range) else {
+        return Ok(());
+    };
+    let mut window = Window::new(shape.select);
+    if calls.aggregates.is_empty() || window.series_done() {
+        return Ok(());
+    }
+    timing.in_zone(data)?;
+    check_buckets(context, &timing, data)?;
+    let functions = calls.aggregates.iter().map(|aggregate| aggregate.function).collect();
+    let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
+    let output = Output::Aggregates { buckets, aggregates };
+    let request = shape.request(context, scope, partitions, output)?;
+    let plan = Plan { shape, calls, columns, timing, descending: shape.select.is_descending() };
+    let cluster = context.cluster;
+    let scans = cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
+    let mut merge = GroupMerge::new(scans, request.order, functions);
+    while let Some(group) = merge.next().await? {
+        let head = shape.series(source, &group.values);
+        let rows = plan.rows(group, context.options.memory_bytes)?;
+        if rows.is_empty() {
+            continue;
+        }
+        window.next_series();
+        if window.series_done() {
+            break;
+        }
+        let range = window.take(rows.len());
+        if range.is_empty() {
+            continue;
+        }
+        let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
+        let series = plan.project(head, rows);
+        sink.part(ResultPart::of_series(context.statement_id, series)).await?;
+    }
+    Ok(())
+}
+
+/// The limit on buckets that the operator sets.
+fn check_buckets(
+    context: Context<'_>,
+    timing: &Timing,
+    data: TimeRange,
+) -> Result<(), QueryError> {
+    let limit = context.options.limits.select_buckets;
+    if limit == 0 || timing.width_ns == 0 {
+        return Ok(());
+    }
+    let first = if timing.has_start() { timing.range.first } else { data.first };
+    let count = timing.bucket(timing.range.last).saturating_sub(timing.bucket(first)) + 1;
+    if count > 0 && count as u64 > limit {
+        let text = format!("max-select-buckets limit exceeded: ({count}/{limit})");
+        return Err(QueryError::Refused(text));
+    }
+    Ok(())
+}
+
+impl Plan<'_> {
+    /// The rows of one group.
+    fn rows(&self, mut group: Group, memory_bytes: usize) -> Result<Vec<Row>, QueryError> {
+        let mut calls = Vec::with_capacity(self.calls.calls.len());
+        for (at, call) in self.calls.calls.iter().enumerate() {
+            // States that a later call needs as well are copied.
+            let later = self.calls.calls.iter().skip(at + 1);
+            let shared = later.filter(|other| other.aggregate == call.aggregate).count() > 0;
+            let states = call.aggregate.and_then(|aggregate| group.states.get_mut(aggregate));
+            let points = match states {
+                Some(states) if shared => {
+                    self.points(call, &mut states.clone(), group.first_bucket)
+                }
+                Some(states) => self.points(call, states, group.first_bucket),
+                None => Vec::new(),
+            };
+            calls.push(self.filled(call, points, memory_bytes)?);
+        }
+        Ok(join(calls, self.descending))
+    }
+
+    /// The points of one call in output order.
+    fn points(&self, call: &Call, states: &mut States, first_bucket: i64) -> Vec<Timed> {
+        let own_time = self.timing.buckets == Buckets::One && self.calls.keeps_time();
+        let count = super::super::aggregate::merge::len(states);
+        let mut out = Vec::new();
+        for at in 0..count {
+            let start = self.timing.start(first_bucket.saturating_add(at as i64));
+            for point in finish(call.kind, states, at) {
+                let time = if own_time { point.time.unwrap_or(start) } else { start };
+                out.push((time, point));
+            }
+        }
+        if self.descending {
+            out.reverse();
+        }
+        out
+    }
+
+    fn filled(
+        &self,
+        call: &Call,
+        points: Vec<Timed>,
+        memory_bytes: usize,
+    ) -> Result<Vec<Timed>, QueryError> {
+        let how = self.shape.select.fill;
+        let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
+            return Ok(points);
+        };
+        if self.timing.width_ns == 0 || how == Fill::None {
+            return Ok(points);
+        }
+        let begin = match self.timing.has_start() {
+            true => self.timing.range.first,
+            false => *first.min(last),
+        };
+        let (begin, end) = (self.timing.bucket(begin), self.timing.bucket(self.timing.range.last));
+        let count = i128::from(end) - i128::from(begin) + 1;
+        if count * ROW_BYTES as i128 > memory_bytes as i128 {
+            return Err(ScanError::Memory { limit: memory_bytes }.into());
+        }
+        let mut times: Vec<i64> = (begin..=end).map(|at| self.timing.start(at)).collect();
+        if self.descending {
+            times.reverse();
+        }
+        Ok(fill(call, how, points, &times, self.calls.aux.len()))
+    }
+
+    /// The selected columns of some rows.
+    fn project(&self, head: Series, rows: Vec<Row>) -> Series {
+        let count = rows.len();
+        let times: Vec<i64> = rows.iter().map(|(at, _)| *at).collect();
+        let computed = self.columns.iter().any(|column| !matches!(column, Expr::Field(_)));
+        let inputs = self.calls.calls.len() + self.calls.aux.len();
+        let columns: Vec<Option<Cow<'_, Column>>> = match computed {
+            true => (0..inputs).map(|at| Some(Cow::Owned(self.input(&rows, at)))).collect(),
+            false => Vec::new(),
+        };
+        let view = RowsView { times: &times, fields: &columns, tags: &[] };
+        let values = self.columns.iter().map(|column| match column {
+            Expr::Field(at) => {
+                let cell = |(_, row): &Row| Cell::from(self.value(row, *at).cloned());
+                Out::Cells(rows.iter().map(cell).collect())
+            }
+            expr => {
+                let id = ColumnId::new(FieldNo(0), FieldType::Float);
+                Out::stored(eval(expr, &view).into_column(id, count))
+            }
+        });
+        let values: Vec<Out> = values.collect();
+        let values = std::iter::once(Out::Times(times.clone())).chain(values).collect();
+        Series { values, rows: count, ..head }
+    }
+
+    /// Input `at` of a row: a call's value, or behind the calls a column beside the selector.
+    fn value<'r>(&self, row: &'r [Option<Point>], at: usize) -> Option<&'r Value> {
+        match at.checked_sub(self.calls.calls.len()) {
+            None => row.get(at)?.as_ref()?.value.as_ref(),
+            Some(beside) => row.first()?.as_ref()?.aux.get(beside)?.as_ref(),
+        }
+    }
+
+    /// Input `at` of all rows as a column of one type.
+    fn input(&self, rows: &[Row], at: usize) -> Column {
+        let found = rows.iter().find_map(|(_, row)| self.value(row, at));
+        let kind = match self.calls.calls.get(at) {
+            Some(call) => call.result,
+            None => found.map_or(FieldType::Float, Value::kind),
+        };
+        let mut values = Values::empty(kind);
+        let mut present = Bitmap::default();
+        for (_, row) in rows {
+            let value = self.value(row, at).filter(|value| value.kind() == kind);
+            present.push(value.is_some());
+            match (&mut values, value) {
+                (Values::Float(out), Some(Value::Float(value))) => out.push(*value),
+                (Values::Integer(out), Some(Value::Integer(value))) => out.push(*value),
+                (Values::Unsigned(out), Some(Value::Unsigned(value))) => out.push(*value),
+                (Values::Boolean(out), Some(Value::Boolean(value))) => out.push(*value),
+                (Values::String(out), Some(Value::String(value))) => out.push(value),
+                (out, _) => out.extend_null(1),
+            }
+        }
+        Column { id: ColumnId::new(FieldNo(0), kind), values, validity: Some(present) }
+    }
+}

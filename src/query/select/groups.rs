@@ -1,0 +1,81 @@
+//! Merges the groups of all shards.
+//!
+//! In: one stream of groups per shard, each in output order. Out: one group at a time, its states
+//! merged from the shards that have it.
+
+use super::super::QueryError;
+use super::super::aggregate::merge;
+use crate::route::cluster::Scan;
+use crate::shard::scan::{Function, Group, Order, Part};
+use std::collections::VecDeque;
+
+struct Lane {
+    scan: Option<Scan>,
+    waiting: VecDeque<Group>,
+}
+
+/// The merged stream.
+pub struct GroupMerge {
+    lanes: Vec<Lane>,
+    order: Order,
+    functions: Vec<Function>,
+}
+
+impl GroupMerge {
+    /// Merges the answers to one request, whose aggregates are `functions`.
+    pub fn new(
+        scans: impl Iterator<Item = Scan>,
+        order: Order,
+        functions: Vec<Function>,
+    ) -> GroupMerge {
+        let lane = |scan| Lane { scan: Some(scan), waiting: VecDeque::new() };
+        GroupMerge { lanes: scans.map(lane).collect(), order, functions }
+    }
+
+    /// The next group; `None` at the end.
+    ///
+    /// # Errors
+    /// The failure of a shard.
+    pub async fn next(&mut self) -> Result<Option<Group>, QueryError> {
+        for lane in &mut self.lanes {
+            lane.fill().await?;
+        }
+        let heads = self.lanes.iter().filter_map(|lane| lane.waiting.front());
+        let heads = heads.map(|group| group.values.clone());
+        let next = match self.order {
+            Order::Ascending => heads.min(),
+            Order::Descending => heads.max(),
+        };
+        let Some(next) = next else { return Ok(None) };
+        let mut out: Option<Group> = None;
+        for lane in &mut self.lanes {
+            if lane.waiting.front().is_none_or(|group| group.values != next) {
+                continue;
+            }
+            let Some(group) = lane.waiting.pop_front() else { continue };
+            match &mut out {
+                Some(out) => merge(&self.functions, out, group),
+                None => out = Some(group),
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Lane {
+    async fn fill(&mut self) -> Result<(), QueryError> {
+        while self.waiting.is_empty() {
+            let Some(scan) = &mut self.scan else { return Ok(()) };
+            match scan.next().await {
+                Ok(Part::Groups(groups)) => self.waiting.extend(groups),
+                Ok(Part::Rows(_)) => {}
+                Err(Ok(_)) => self.scan = None,
+                Err(Err(error)) => {
+                    self.scan = None;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! SELECT: plan for each source, scatter to the shards, merge, finish, hand on.
+//!
+//! In: the query. Out: series, by name of the measurement, then by tags; both backwards under ORDER BY
+//! time DESC. Each source is asked when the one before it is done.
+
+mod fill;
+mod groups;
+mod grouped;
+mod join;
+mod raw;
+mod rows;
+mod window;
+
+use super::plan::columns::{Universe, group_keys, needs_tags, select};
+use super::plan::condition;
+use super::plan::expr::Scope;
+use super::plan::{Selected, Timing};
+use super::result::{Series, Sink};
+use super::source::{Source, load_tags, resolve};
+use super::{Context, QueryError};
+use crate::influxql::ast::{Expr, Select, Source as From};
+use crate::influxql::time_literal;
+use crate::influxql::time_range::split_time;
+use crate::influxql::validate::validate;
+use crate::model::{PartitionId, TimeRange};
+use crate::shard::scan::{Order, Output, Request};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+
+/// What holds for all sources of a query.
+pub(super) struct Shape<'a> {
+    pub select: &'a Select,
+    pub selected: Selected,
+    pub condition: Option<Expr>,
+    pub timing: Timing,
+    pub group_by: Vec<Box<[u8]>>,
+    /// Names of the columns of results, `time` first.
+    pub names: Arc<[Box<[u8]>]>,
+}
+
+/// Runs a SELECT.
+pub(super) async fn run(
+    context: Context<'_>,
+    query: &Select,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    validate(query).map_err(QueryError::Refused)?;
+    if query.target.is_some() {
+        return Err(QueryError::NotSupported("INTO".to_owned()));
+    }
+    let (shape, mut sources) = plan(context, query).await?;
+    if query.is_descending() {
+        sources.reverse();
+    }
+    for source in &sources {
+        if query.is_raw() {
+            raw::run(context, &shape, source, sink).await?;
+        } else {
+            grouped::run(context, &shape, source, sink).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn plan<'a>(
+    context: Context<'_>,
+    query: &'a Select,
+) -> Result<(Shape<'a>, Vec<Source>), QueryError> {
+    let options = context.options;
+    let mut measurements = Vec::new();
+    for source in &query.sources {
+        match source {
+            From::Measurement(measurement) => measurements.push(measurement),
+            From::Subquery(_) => return Err(QueryError::NotSupported("subqueries".to_owned())),
+        }
+    }
+    let mut sources = {
+        let catalog = context.cluster.catalog();
+        resolve(&catalog, &measurements, options.db.as_deref(), options.rp.as_deref())?
+    };
+    if needs_tags(&query.fields, &query.dimensions) {
+        load_tags(context, &mut sources).await?;
+    }
+    let zone = query.tz.as_deref().and_then(time_literal::zone);
+    let (condition, range) = {
+        let zone = zone.clone().unwrap_or(TimeZone::UTC);
+        split_time(query.condition.as_ref(), options.now_ns, &zone).map_err(QueryError::Refused)?
+    };
+    let timing = Timing::new(query, range, options.now_ns, zone)?;
+    let universe = Universe::of(&sources);
+    let selected = select(&query.fields, &query.dimensions, &universe)?;
+    let group_by = group_keys(&query.dimensions, &universe)?;
+    let first = std::iter::once(selected.time.as_bytes());
+    let names = first.chain(selected.columns.iter().map(|(_, name)| name.as_bytes()));
+    let names = names.map(Box::from).collect();
+    Ok((Shape { select: query, selected, condition, timing, group_by, names }, sources))
+}
+
+/// Partitions that hold rows of the range, and the time from the first to the last of them.
+fn partitions(
+    context: Context<'_>,
+    source: &Source,
+    range: TimeRange,
+) -> Option<(Vec<PartitionId>, TimeRange)> {
+    let found = context.cluster.catalog().partitions_in(source.policy, range);
+    let ends = TimeRange::new(found.first()?.range.first, found.last()?.range.last);
+    Some((found.iter().map(|partition| partition.id).collect(), ends))
+}
+
+impl Shape<'_> {
+    /// The request to the shards, with the columns that the scope collected.
+    fn request(
+        &self,
+        context: Context<'_>,
+        scope: Scope<'_>,
+        partitions: Vec<PartitionId>,
+        output: Output,
+    ) -> Result<Arc<Request>, QueryError> {
+        let mut scope = scope;
+        let (series, filter) = condition::split(self.condition.as_ref(), &mut scope)?;
+        let descending = self.select.is_descending();
+        Ok(Arc::new(Request {
+            db: scope.source.db,
+            measurement: scope.source.measurement,
+            partitions,
+            range: self.timing.range,
+            now_ns: context.options.now_ns,
+            series,
+            filter,
+            fields: scope.fields,
+            tags: scope.tags,
+            group_by: self.group_by.clone(),
+            output,
+            order: if descending { Order::Descending } else { Order::Ascending },
+            memory_bytes: context.options.memory_bytes,
+            timeout_ns: context.options.timeout_ns,
+        }))
+    }
+
+    /// The head of a series of results.
+    fn series(&self, source: &Source, group: &[Box<[u8]>]) -> Series {
+        let tags = self.group_by.iter().cloned().zip(group.iter().cloned());
+        Series {
+            name: Some(source.name.clone()),
+            tags: tags.collect(),
+            columns: self.names.clone(),
+            zone: self.timing.zone.clone(),
+            ..Series::default()
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Merges the rows of all shards: by group, then by time, then by series.
+//!
+//! In: one stream of parts per shard, each in that order. Out: parts in that order, each of one group.
+//! Where one shard's rows come before all others', they are taken as a stretch, so a shard that is
+//! alone passes through without being looked at row by row.
+
+use super::super::QueryError;
+use crate::route::cluster::Scan;
+use crate::shard::scan::{Order, Part, Rows};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// Rows given at once.
+const ROWS_MAX: usize = 4096;
+
+/// One shard's stream.
+struct Lane {
+    scan: Option<Scan>,
+    head: Option<(Rows, usize)>,
+}
+
+/// The merged stream.
+pub struct RowMerge {
+    lanes: Vec<Lane>,
+    order: Order,
+}
+
+impl RowMerge {
+    /// Merges the answers to one request.
+    pub fn new(scans: impl Iterator<Item = Scan>, order: Order) -> RowMerge {
+        RowMerge { lanes: scans.map(|scan| Lane { scan: Some(scan), head: None }).collect(), order }
+    }
+
+    /// The next rows of one group; `None` at the end.
+    ///
+    /// # Errors
+    /// The failure of a shard.
+    pub async fn next(&mut self) -> Result<Option<Rows>, QueryError> {
+        let mut out: Option<Rows> = None;
+        loop {
+            for lane in &mut self.lanes {
+                lane.fill().await?;
+            }
+            let Some((at, end)) = self.stretch() else { return Ok(out) };
+            let Some(lane) = self.lanes.get_mut(at) else { return Ok(out) };
+            let Some((rows, start)) = lane.head.take() else { return Ok(out) };
+            if out.as_ref().is_some_and(|out| out.group != rows.group) {
+                lane.head = Some((rows, start));
+                return Ok(out);
+            }
+            let len = rows.times.len();
+            match &mut out {
+                None if start == 0 && end == len => out = Some(rows),
+                None => {
+                    let mut begun = empty_like(&rows);
+                    append(&mut begun, &rows, start, end);
+                    out = Some(begun);
+                    lane.keep(rows, end);
+                }
+                Some(out) => {
+                    append(out, &rows, start, end);
+                    lane.keep(rows, end);
+                }
+            }
+            if out.as_ref().is_some_and(|out| out.times.len() >= ROWS_MAX) {
+                return Ok(out);
+            }
+        }
+    }
+
+    /// The lane whose rows come next, and up to which row nothing else comes between.
+    fn stretch(&self) -> Option<(usize, usize)> {
+        let mut first: Option<(usize, &Rows, usize)> = None;
+        let mut second: Option<(&Rows, usize)> = None;
+        for (at, lane) in self.lanes.iter().enumerate() {
+            let Some((rows, row)) = &lane.head else { continue };
+            match first {
+                Some((_, best, place)) if compare(self.order, best, place, rows, *row).is_le() => {
+                    let nearer = second.is_none_or(|(other, place)| {
+                        compare(self.order, rows, *row, other, place).is_lt()
+                    });
+                    if nearer {
+                        second = Some((rows, *row));
+                    }
+                }
+                _ => {
+                    second = first.map(|(_, rows, row)| (rows, row));
+                    first = Some((at, rows, *row));
+                }
+            }
+        }
+        let (at, rows, start) = first?;
+        let len = rows.times.len();
+        let Some((other, place)) = second else { return Some((at, len)) };
+        let before = |row: usize| compare(self.order, rows, row, other, place).is_le();
+        if before(len - 1) {
+            return Some((at, len));
+        }
+        // The first row is before; the rest is ordered, so the border is found by halving.
+        let (mut low, mut high) = (start + 1, len);
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Some((at, low))
+    }
+}
+
+impl Lane {
+    /// Waits for rows, unless there are some or the stream ended.
+    async fn fill(&mut self) -> Result<(), QueryError> {
+        while self.head.is_none() {
+            let Some(scan) = &mut self.scan else { return Ok(()) };
+            match scan.next().await {
+                Ok(Part::Rows(rows)) if !rows.times.is_empty() => self.head = Some((rows, 0)),
+                Ok(_) => {}
+                Err(Ok(_)) => self.scan = None,
+                Err(Err(error)) => {
+                    self.scan = None;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, rows: Rows, from: usize) {
+        if from < rows.times.len() {
+            self.head = Some((rows, from));
+        }
+    }
+}
+
+fn compare(order: Order, a: &Rows, row: usize, b: &Rows, place: usize) -> Ordering {
+    let time = |rows: &Rows, row: usize| rows.times.get(row).copied().unwrap_or(i64::MAX);
+    let ends = a.group.cmp(&b.group).then_with(|| time(a, row).cmp(&time(b, place)));
+    let ends = if order == Order::Descending { ends.reverse() } else { ends };
+    ends.then_with(|| key(a, row).cmp(&key(b, place)))
+}
+
+fn key(rows: &Rows, row: usize) -> Option<&Arc<[u8]>> {
+    rows.series.get(*rows.series_of.get(row)? as usize)
+}
+
+fn empty_like(rows: &Rows) -> Rows {
+    let column = |column: &crate::model::Column| crate::model::Column {
+        id: column.id,
+        values: crate::model::Values::empty(column.values.kind()),
+        validity: None,
+    };
+    Rows {
+        group: rows.group.clone(),
+        series: Vec::new(),
+        series_of: Vec::new(),
+        times: Vec::new(),
+        fields: rows.fields.iter().map(column).collect(),
+    }
+}
+
+/// Appends rows `start..end` of `from`.
+fn append(into: &mut Rows, from: &Rows, start: usize, end: usize) {
+    let mut known: Vec<Option<u32>> = vec![None; from.series.len()];
+    for at in from.series_of.get(start..end).unwrap_or_default() {
+        let Some(slot) = known.get_mut(*at as usize) else { continue };
+        let place = *slot.get_or_insert_with(|| {
+            let series = from.series.get(*at as usize).cloned().unwrap_or_else(|| Arc::from([]));
+            // A series lives on one shard; only that shard's previous stretch can have brought it.
+            let known = into.series.iter().rposition(|known| Arc::ptr_eq(known, &series));
+            known.unwrap_or_else(|| {
+                into.series.push(series);
+                into.series.len() - 1
+            }) as u32
+        });
+        into.series_of.push(place);
+    }
+    into.times.extend_from_slice(from.times.get(start..end).unwrap_or_default());
+    for (into, from) in into.fields.iter_mut().zip(&from.fields) {
+        into.append(from, start..end);
+    }
+}

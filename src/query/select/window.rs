@@ -1,0 +1,113 @@
+//! LIMIT, OFFSET, SLIMIT and SOFFSET.
+//!
+//! In: rows and series in output order. Out: which of them are part of the answer, and when no more
+//! can be.
+
+use crate::influxql::ast::Select;
+use std::ops::Range;
+
+/// Counts rows of one series, and series of one measurement.
+#[derive(Clone, Debug)]
+pub struct Window {
+    limit: u64,
+    offset: u64,
+    slimit: u64,
+    soffset: u64,
+    rows: u64,
+    series: u64,
+}
+
+impl Window {
+    /// The limits of a query, nothing counted.
+    pub fn new(select: &Select) -> Window {
+        Window {
+            limit: select.limit,
+            offset: select.offset,
+            slimit: select.slimit,
+            soffset: select.soffset,
+            rows: 0,
+            series: 0,
+        }
+    }
+
+    /// Rows of one series that have to be known; `None`: all.
+    pub fn rows_needed(&self) -> Option<u64> {
+        (self.limit > 0).then(|| self.limit.saturating_add(self.offset))
+    }
+
+    /// Begins the next series.
+    pub fn next_series(&mut self) {
+        self.series += 1;
+        self.rows = 0;
+    }
+
+    /// Whether the present series is part of the answer. SOFFSET without SLIMIT leaves nothing.
+    pub fn has_series(&self) -> bool {
+        if self.slimit == 0 {
+            return self.soffset == 0;
+        }
+        self.series > self.soffset && self.series <= self.soffset.saturating_add(self.slimit)
+    }
+
+    /// Whether no later series can be part of the answer.
+    pub fn series_done(&self) -> bool {
+        match self.slimit {
+            0 => self.soffset > 0,
+            slimit => self.series > self.soffset.saturating_add(slimit),
+        }
+    }
+
+    /// Whether the present series has all its rows.
+    pub fn rows_done(&self) -> bool {
+        !self.has_series() || self.rows_needed().is_some_and(|needed| self.rows >= needed)
+    }
+
+    /// Which of the next `count` rows are part of the answer.
+    pub fn take(&mut self, count: usize) -> Range<usize> {
+        let before = self.rows;
+        self.rows = self.rows.saturating_add(count as u64);
+        if !self.has_series() {
+            return 0..0;
+        }
+        let clip = |place: u64| place.saturating_sub(before).min(count as u64) as usize;
+        let end = self.rows_needed().map_or(count, clip);
+        clip(self.offset).min(end)..end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(limit: u64, offset: u64, slimit: u64, soffset: u64) -> Window {
+        let select = Select { limit, offset, slimit, soffset, ..Select::default() };
+        let mut window = Window::new(&select);
+        window.next_series();
+        window
+    }
+
+    #[test]
+    fn rows_are_counted_across_parts() {
+        let mut window = window(3, 2, 0, 0);
+        assert_eq!(window.take(1), 1..1);
+        assert_eq!(window.take(3), 1..3);
+        assert!(!window.rows_done());
+        assert_eq!(window.take(9), 0..1);
+        assert!(window.rows_done());
+        window.next_series();
+        assert_eq!(window.take(9), 2..5);
+    }
+
+    #[test]
+    fn series_are_counted() {
+        let mut window = window(0, 0, 1, 1);
+        assert_eq!(window.take(4), 0..0);
+        assert!(!window.series_done());
+        window.next_series();
+        assert_eq!(window.take(4), 0..4);
+        window.next_series();
+        assert!(window.series_done() && !window.has_series());
+        assert!(!self::window(0, 0, 0, 1).has_series());
+        assert!(self::window(0, 0, 0, 0).has_series());
+    }
+}

@@ -1,0 +1,201 @@
+//! What FROM stands for: the measurements that exist, with their fields and tag keys.
+//!
+//! In: measurements as written and the request's database and policy. Out: resolved sources, sorted by
+//! name, one for each time a measurement is named. What does not exist is left out.
+
+use super::{Context, QueryError};
+use crate::catalog::{Database, State};
+use crate::influxql::ast::{Cast, Measurement, MeasurementName, VarRef};
+use crate::model::{ColumnId, DbId, FieldNo, FieldType, MeasurementId, PolicyId, TypeSet};
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{FieldRef, Found, Lookup, Want};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A measurement of one policy.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub db: DbId,
+    pub policy: PolicyId,
+    pub measurement: MeasurementId,
+    pub name: Arc<[u8]>,
+    pub fields: BTreeMap<Box<[u8]>, (FieldNo, TypeSet)>,
+    /// Known only after `load_tags`.
+    pub tags: BTreeSet<Box<[u8]>>,
+}
+
+/// What a name means in one source.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Binding {
+    Field(FieldRef),
+    Tag(Box<[u8]>),
+    /// A field that is not there.
+    Missing,
+}
+
+impl Source {
+    /// What a reference means: the field of that name, else the tag.
+    pub fn bind(&self, var: &VarRef) -> Binding {
+        let name = var.name.as_bytes();
+        if var.cast == Some(Cast::Tag) {
+            return Binding::Tag(name.into());
+        }
+        match (self.fields.get(name), var.cast) {
+            (Some((field, types)), cast) => Binding::Field(field_ref(*field, *types, cast)),
+            (None, None) => Binding::Tag(name.into()),
+            (None, Some(_)) => Binding::Missing,
+        }
+    }
+}
+
+/// The type in which a field with these stored types is read: numbers of several types as floats, a
+/// text only where it is alone.
+pub fn kind_of(types: TypeSet) -> FieldType {
+    let numbers = types.iter().filter(|kind| is_number(*kind)).count();
+    match numbers {
+        0 | 1 => types.first().unwrap_or(FieldType::Float),
+        _ => FieldType::Float,
+    }
+}
+
+pub fn is_number(kind: FieldType) -> bool {
+    matches!(kind, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
+}
+
+fn field_ref(field: FieldNo, types: TypeSet, cast: Option<Cast>) -> FieldRef {
+    let own = kind_of(types);
+    let kind = match cast {
+        Some(Cast::Float) => FieldType::Float,
+        Some(Cast::Integer) => FieldType::Integer,
+        Some(Cast::Unsigned) => FieldType::Unsigned,
+        Some(Cast::String) => FieldType::String,
+        Some(Cast::Boolean) => FieldType::Boolean,
+        _ => own,
+    };
+    let fits = |stored: &FieldType| {
+        if is_number(kind) { is_number(*stored) } else { *stored == kind }
+    };
+    let mut columns: Vec<ColumnId> =
+        types.iter().filter(fits).map(|kind| ColumnId::new(field, kind)).collect();
+    if columns.is_empty() {
+        // A cast that cannot be: the column is read and every value counts as missing.
+        columns.push(ColumnId::new(field, own));
+    }
+    FieldRef { columns, kind }
+}
+
+/// The measurements that sources name.
+///
+/// # Errors
+/// A database or policy that does not exist, or none given.
+pub fn resolve(
+    catalog: &State,
+    measurements: &[&Measurement],
+    db: Option<&str>,
+    rp: Option<&str>,
+) -> Result<Vec<Source>, QueryError> {
+    let mut out = Vec::new();
+    for measurement in measurements {
+        let database = database(catalog, measurement.database.as_deref().or(db))?;
+        // The request's policy belongs to the request's database.
+        let rp = measurement.retention_policy.as_deref().or(rp);
+        let policy = policy(catalog, database, rp)?;
+        let mut add = |name: &[u8], id| out.push(source(catalog, database.id, policy, name, id));
+        match &measurement.name {
+            MeasurementName::Name(name) => {
+                let name = name.as_bytes();
+                catalog.measurement(database.id, name).into_iter().for_each(|id| add(name, id));
+            }
+            MeasurementName::Regex(regex) => {
+                let regex = bytes_regex(regex)?;
+                let all = catalog.measurements(database.id);
+                all.iter().filter(|(name, _)| regex.is_match(name)).for_each(|(n, id)| add(n, *id));
+            }
+        }
+    }
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(out)
+}
+
+/// The database of a name.
+///
+/// # Errors
+/// No name, or no such database.
+pub fn database<'a>(catalog: &'a State, name: Option<&str>) -> Result<&'a Database, QueryError> {
+    let name = name.filter(|name| !name.is_empty()).ok_or(QueryError::DatabaseRequired)?;
+    catalog.database(name).ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
+}
+
+/// The policy of a name, or the default one.
+///
+/// # Errors
+/// No such policy; the name of a default policy that was dropped.
+pub fn policy(
+    catalog: &State,
+    database: &Database,
+    name: Option<&str>,
+) -> Result<PolicyId, QueryError> {
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let found = catalog.policy(database.id, name).map(|policy| policy.id);
+            found.ok_or_else(|| QueryError::PolicyNotFound(name.to_owned()))
+        }
+        None => {
+            let lost = || QueryError::PolicyNotFound(database.default_name.clone());
+            database.default_policy.ok_or_else(lost)
+        }
+    }
+}
+
+fn source(
+    catalog: &State,
+    db: DbId,
+    policy: PolicyId,
+    name: &[u8],
+    measurement: MeasurementId,
+) -> Source {
+    let fields = catalog.fields(policy, measurement).iter();
+    let named = |field: &crate::catalog::Field| {
+        let name = catalog.field_name(field.field)?;
+        Some((name.into(), (field.field, field.types)))
+    };
+    let fields = fields.filter_map(named).collect();
+    Source { db, policy, measurement, name: name.into(), fields, tags: BTreeSet::new() }
+}
+
+/// Asks all shards for the tag keys of the sources.
+///
+/// # Errors
+/// A shard that cannot answer.
+pub async fn load_tags(context: Context<'_>, sources: &mut [Source]) -> Result<(), QueryError> {
+    let mut by_db: BTreeMap<DbId, Vec<MeasurementId>> = BTreeMap::new();
+    sources.iter().for_each(|source| by_db.entry(source.db).or_default().push(source.measurement));
+    for (db, mut measurements) in by_db {
+        measurements.sort_unstable();
+        measurements.dedup();
+        let (series, want) = (TagFilter::All, Want::TagKeys);
+        let lookup = Lookup { db, measurements, series, within: None, want };
+        for found in super::gather::ask(context, lookup).await? {
+            let Found::TagKeys(found) = found else { continue };
+            for (measurement, keys) in found {
+                let same = |source: &&mut Source| source.measurement == measurement;
+                for source in sources.iter_mut().filter(same) {
+                    source.tags.extend(keys.iter().cloned());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A regular expression over bytes.
+///
+/// # Errors
+/// The text of the compiler.
+pub fn bytes_regex(
+    regex: &crate::influxql::ast::Regex,
+) -> Result<regex::bytes::Regex, QueryError> {
+    let compiled = regex.compile().map_err(QueryError::Refused)?;
+    let bytes = regex::bytes::Regex::new(compiled.as_str());
+    bytes.map_err(|_| QueryError::Refused("regular expression is too large".to_owned()))
+}
