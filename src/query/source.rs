@@ -192,9 +192,7 @@ pub async fn load_tags(context: Context<'_>, sources: &mut [Source]) -> Result<(
 ///
 /// # Errors
 /// The text of the compiler.
-pub fn bytes_regex(
-    regex: &crate::influxql::ast::Regex,
-) -> Result<regex::bytes::Regex, QueryError> {
+pub fn bytes_regex(regex: &crate::influxql::ast::Regex) -> Result<regex::bytes::Regex, QueryError> {
     let compiled = regex.compile().map_err(QueryError::Refused)?;
     let bytes = regex::bytes::Regex::new(compiled.as_str());
     bytes.map_err(|_| QueryError::Refused("regular expression is too large".to_owned()))

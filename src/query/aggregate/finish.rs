@@ -3,10 +3,10 @@
 //! In: the states of one call and a bucket's place. Out: points: none without data, one for most
 //! functions, several for distinct().
 
-use super::merge::compare;
 use crate::model::Value;
 use crate::query::plan::calls::Kind;
 use crate::shard::scan::{Picked, Samples, States};
+use std::cmp::Ordering;
 
 /// A result: a value (`None`: null) with the chosen point's time and the columns beside it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -50,7 +50,9 @@ pub fn finish(kind: Kind, states: &mut States, at: usize) -> Vec<Point> {
         States::Moments { count, squares, .. } => counted(count, at)
             .and_then(|n| Some((n, *squares.get(at)?)))
             .map(|(n, squares)| Value::Float((squares / (n - 1) as f64).sqrt()))
-            .map(|value| if counted(count, at) == Some(1) { Value::Float(f64::NAN) } else { value }),
+            .map(
+                |value| if counted(count, at) == Some(1) { Value::Float(f64::NAN) } else { value },
+            ),
         States::Picked(points) => {
             let point = points.get_mut(at).and_then(Option::take);
             return point.map(chosen).into_iter().collect();
@@ -61,6 +63,18 @@ pub fn finish(kind: Kind, states: &mut States, at: usize) -> Vec<Point> {
         }
     };
     single.map(Point::of).into_iter().collect()
+}
+
+/// Order of two values of one type; floats by number, texts by bytes, false before true.
+fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+        (Value::Unsigned(a), Value::Unsigned(b)) => a.cmp(b),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
+        _ => (a.kind() as u8).cmp(&(b.kind() as u8)),
+    }
 }
 
 /// The count of a bucket that has one.
@@ -114,7 +128,7 @@ fn percentile(rank: f64, samples: Samples) -> Option<Point> {
     let value = |at: usize| samples.values.get(at);
     order.sort_by(|a, b| match (value(*a), value(*b)) {
         (Some(a), Some(b)) => compare(a, b),
-        _ => std::cmp::Ordering::Equal,
+        _ => Ordering::Equal,
     });
     let at = *order.get(place as usize)?;
     let width = samples.aux.len() / count;
@@ -181,7 +195,8 @@ mod tests {
 
     #[test]
     fn percentiles_take_the_nearest_rank() {
-        let expected = [(5.0, 1), (13.0, 1), (25.0, 3), (50.0, 6), (75.0, 8), (90.0, 10), (95.0, 10)];
+        let expected =
+            [(5.0, 1), (13.0, 1), (25.0, 3), (50.0, 6), (75.0, 8), (90.0, 10), (95.0, 10)];
         for (rank, value) in expected {
             let found = percentile(rank, samples(1..=11)).unwrap();
             assert_eq!(found.value, Some(Value::Integer(value)), "{rank}");

@@ -1,9 +1,8 @@
-//! Aggregates on the asking side: states of shards merged, then finished.
+//! Aggregates on the asking side: merged states, finished.
 //!
-//! In: groups of states as shards send them. Out: one value, or several, per bucket.
+//! In: groups of states as shards send them, merged (`scan::Group::merge`). Out: one value, or several,
+//! per bucket.
 
 pub mod finish;
-pub mod merge;
 
 pub use finish::{Point, finish};
-pub use merge::merge;

@@ -164,7 +164,10 @@ impl Calls {
         };
         let input = field.kind;
         if !kind.takes(input) {
-            let text = format!("unsupported {name} iterator type: *query.{}InterruptIterator", input.name());
+            let text = format!(
+                "unsupported {name} iterator type: *query.{}InterruptIterator",
+                input.name()
+            );
             return Err(QueryError::Refused(text));
         }
         let field = scope.field(field);

@@ -126,10 +126,7 @@ pub fn select(
 
 /// Fields and tags as `*` gives them: by name, a tag behind a field of its name; tags of GROUP BY
 /// left out, all tags under GROUP BY *.
-fn plain_columns(
-    dimensions: &[Dimension],
-    universe: &Universe,
-) -> Result<Vec<VarRef>, QueryError> {
+fn plain_columns(dimensions: &[Dimension], universe: &Universe) -> Result<Vec<VarRef>, QueryError> {
     let mut tags = universe.tags.clone();
     for dimension in dimensions {
         match dimension.expr.unparen() {

@@ -113,12 +113,7 @@ pub fn compile(expr: &Ast, leaf: &mut Leaf<'_>) -> Result<Expr, QueryError> {
     }
 }
 
-fn compile_pair(
-    left: Expr,
-    op: Op,
-    right: &Ast,
-    leaf: &mut Leaf<'_>,
-) -> Result<Expr, QueryError> {
+fn compile_pair(left: Expr, op: Op, right: &Ast, leaf: &mut Leaf<'_>) -> Result<Expr, QueryError> {
     if let (true, Ast::Regex(regex)) = (op.is_regex(), right.unparen()) {
         let (regex, negated) = (bytes_regex(regex)?, op == Op::NeqRegex);
         return Ok(Expr::Matches { left: Box::new(left), regex, negated });
@@ -166,9 +161,7 @@ pub fn balanced(op: Operator, mut terms: Vec<Expr>) -> Expr {
         let mut pairs = terms.into_iter();
         while let Some(left) = pairs.next() {
             next.push(match pairs.next() {
-                Some(right) => {
-                    Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
-                }
+                Some(right) => Expr::Binary { op, left: Box::new(left), right: Box::new(right) },
                 None => left,
             });
         }

@@ -103,7 +103,12 @@ fn between(left: &(i64, Value), right: &(i64, Value), at: i64) -> Option<Value> 
 mod tests {
     use super::*;
 
-    fn filled(result: FieldType, kind: Kind, how: Fill, points: &[(i64, Value)]) -> Vec<Option<Value>> {
+    fn filled(
+        result: FieldType,
+        kind: Kind,
+        how: Fill,
+        points: &[(i64, Value)],
+    ) -> Vec<Option<Value>> {
         let call = Call { kind, aggregate: Some(0), result };
         let point = |(at, value): &(i64, Value)| {
             (*at, Point { time: None, value: Some(value.clone()), aux: Vec::new() })

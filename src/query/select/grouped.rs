@@ -51,14 +51,13 @@ pub(super) async fn run(
     }
     timing.in_zone(data)?;
     check_buckets(context, &timing, data)?;
-    let functions = calls.aggregates.iter().map(|aggregate| aggregate.function).collect();
     let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
-    let output = Output::Aggregates { buckets, aggregates };
+    let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
     let request = shape.request(context, scope, partitions, output)?;
     let plan = Plan { shape, calls, columns, timing, descending: shape.select.is_descending() };
     let cluster = context.cluster;
     let scans = cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
-    let mut merge = GroupMerge::new(scans, request.order, functions);
+    let mut merge = GroupMerge::new(scans, request.order, aggregates);
     while let Some(group) = merge.next().await? {
         let head = shape.series(source, &group.values);
         let rows = plan.rows(group, context.options.memory_bytes)?;
@@ -81,11 +80,7 @@ pub(super) async fn run(
 }
 
 /// The limit on buckets that the operator sets.
-fn check_buckets(
-    context: Context<'_>,
-    timing: &Timing,
-    data: TimeRange,
-) -> Result<(), QueryError> {
+fn check_buckets(context: Context<'_>, timing: &Timing, data: TimeRange) -> Result<(), QueryError> {
     let limit = context.options.limits.select_buckets;
     if limit == 0 || timing.width_ns == 0 {
         return Ok(());
@@ -123,7 +118,7 @@ impl Plan<'_> {
     /// The points of one call in output order.
     fn points(&self, call: &Call, states: &mut States, first_bucket: i64) -> Vec<Timed> {
         let own_time = self.timing.buckets == Buckets::One && self.calls.keeps_time();
-        let count = super::super::aggregate::merge::len(states);
+        let count = states.len();
         let mut out = Vec::new();
         for at in 0..count {
             let start = self.timing.start(first_bucket.saturating_add(at as i64));

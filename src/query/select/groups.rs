@@ -4,9 +4,8 @@
 //! merged from the shards that have it.
 
 use super::super::QueryError;
-use super::super::aggregate::merge;
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Function, Group, Order, Part};
+use crate::shard::scan::{Aggregate, Group, Order, Part};
 use std::collections::VecDeque;
 
 struct Lane {
@@ -18,18 +17,18 @@ struct Lane {
 pub struct GroupMerge {
     lanes: Vec<Lane>,
     order: Order,
-    functions: Vec<Function>,
+    aggregates: Vec<Aggregate>,
 }
 
 impl GroupMerge {
-    /// Merges the answers to one request, whose aggregates are `functions`.
+    /// Merges the answers to one request, which asks for `aggregates`.
     pub fn new(
         scans: impl Iterator<Item = Scan>,
         order: Order,
-        functions: Vec<Function>,
+        aggregates: Vec<Aggregate>,
     ) -> GroupMerge {
         let lane = |scan| Lane { scan: Some(scan), waiting: VecDeque::new() };
-        GroupMerge { lanes: scans.map(lane).collect(), order, functions }
+        GroupMerge { lanes: scans.map(lane).collect(), order, aggregates }
     }
 
     /// The next group; `None` at the end.
@@ -54,7 +53,7 @@ impl GroupMerge {
             }
             let Some(group) = lane.waiting.pop_front() else { continue };
             match &mut out {
-                Some(out) => merge(&self.functions, out, group),
+                Some(out) => out.merge(group, &self.aggregates),
                 None => out = Some(group),
             }
         }

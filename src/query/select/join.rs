@@ -32,16 +32,14 @@ mod tests {
     #[test]
     fn calls_meet_at_their_times() {
         let points = |times: &[i64]| -> Vec<Timed> {
-            let point = |at: &i64| {
-                (*at, Point { value: Some(Value::Integer(*at)), ..Point::default() })
-            };
+            let point =
+                |at: &i64| (*at, Point { value: Some(Value::Integer(*at)), ..Point::default() });
             times.iter().map(point).collect()
         };
         let rows = join(vec![points(&[0, 10, 10]), points(&[10, 20])], false);
         let shape: Vec<(i64, bool, bool)> =
             rows.iter().map(|(at, row)| (*at, row[0].is_some(), row[1].is_some())).collect();
-        let expected =
-            [(0, true, false), (10, true, true), (10, true, false), (20, false, true)];
+        let expected = [(0, true, false), (10, true, true), (10, true, false), (20, false, true)];
         assert_eq!(shape, expected);
         let backwards = join(vec![points(&[10, 0]), points(&[20, 10])], true);
         assert_eq!(backwards.iter().map(|row| row.0).collect::<Vec<_>>(), [20, 10, 0]);

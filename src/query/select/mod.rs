@@ -4,8 +4,8 @@
 //! time DESC. Each source is asked when the one before it is done.
 
 mod fill;
-mod groups;
 mod grouped;
+mod groups;
 mod join;
 mod raw;
 mod rows;
