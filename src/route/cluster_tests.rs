@@ -22,7 +22,8 @@ use std::time::Duration;
 const SHARDS: u32 = 5;
 
 fn options() -> Options {
-    let log = log::Options { file_bytes: 128 << 10, first_file_bytes: 64 << 10, ..Default::default() };
+    let log =
+        log::Options { file_bytes: 128 << 10, first_file_bytes: 64 << 10, ..Default::default() };
     Options {
         log,
         head_bytes_max: 1 << 20,
