@@ -1,3 +1,24 @@
-//! One file per family of routes; each turns a parsed HTTP request into an answer.
+//! One file per family of routes, and what they stand on: the front end of one core.
 //!
-//! In: a request head and body. Out: status, headers and a streamed body.
+//! In: requests that `listen` read from its sockets. Out: answers. A front end decodes, asks the
+//! cluster, and waits; nothing below waits for a front end. Nothing here names the runtime: time comes
+//! from the environment, bytes from a body of any kind.
+
+mod body;
+mod debug;
+pub mod front;
+mod gzip;
+pub mod ingest;
+mod join;
+mod params;
+mod ping;
+mod query;
+pub mod reply;
+mod request_id;
+pub mod routes;
+pub mod telnet;
+mod vars;
+mod write;
+
+pub use front::{Facts, Front};
+pub use reply::{Body, Pipe};

@@ -1,3 +1,141 @@
-//! What a person runs from the shell: `serve`, `config` and the offline tools.
+//! What a person types: subcommands, flags made from the option table, exit codes.
 //!
-//! In: the command line. Out: an exit code (0 ok, 1 failure, 2 usage) and text for a person.
+//! In: arguments, environment, a configuration file. Out: a running server, or text and a status: 0 fine,
+//! 1 something failed, 2 the command or the configuration is wrong.
+
+use crate::config::{Config, Layers, TABLE, sample};
+use crate::server::{self, ServeError};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::process::ExitCode;
+
+/// The command or the configuration is wrong.
+const USAGE: u8 = 2;
+/// Something failed.
+const FAILED: u8 = 1;
+
+/// Runs what the process's arguments ask for.
+pub fn run() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version are no errors and go to standard output.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match matches.subcommand() {
+        Some(("config", inner)) => config(&matches, inner.get_flag("effective")),
+        _ => serve(&matches),
+    }
+}
+
+fn command() -> Command {
+    let flags = TABLE.iter().map(|spec| {
+        let help = format!("{} [default: {}]", spec.doc, spec.default);
+        Arg::new(spec.key)
+            // Names live as long as the process; they are made once.
+            .long(&*spec.flag().leak())
+            .value_name("VALUE")
+            .help(help)
+            .action(ArgAction::Append)
+            .global(true)
+    });
+    let file = Arg::new("config-file")
+        .long("config")
+        .value_name("FILE")
+        .help("TOML file of options; `ringtail config` prints a sample.")
+        .global(true);
+    let effective = Arg::new("effective")
+        .long("effective")
+        .action(ArgAction::SetTrue)
+        .help("Print every option's value and where it comes from.");
+    Command::new("ringtail")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Time-series storage server: InfluxDB 1.x over HTTP, KairosDB over telnet, one store.",
+        )
+        .after_help(
+            "Options come from the file, then from the environment (RINGTAIL_HTTP_BIND for \
+             --http-bind), then from flags; later ones win. Flags may be repeated to make a list.",
+        )
+        .arg(file)
+        .args(flags)
+        .subcommand(Command::new("serve").about("Run the server (the same as no subcommand)."))
+        .subcommand(
+            Command::new("config").about("Print a sample configuration file.").arg(effective),
+        )
+}
+
+fn layers(matches: &ArgMatches) -> Result<Layers, String> {
+    let mut layers = Layers::default();
+    if let Some(path) = matches.get_one::<String>("config-file") {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        layers.add_file(path, &text)?;
+    }
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    layers.add_environment(variables)?;
+    for spec in TABLE {
+        if let Some(values) = matches.get_many::<String>(spec.key) {
+            let values: Vec<String> = values.cloned().collect();
+            layers.add_flag(spec, &values);
+        }
+    }
+    Ok(layers)
+}
+
+fn read(matches: &ArgMatches) -> Result<(Layers, Config), String> {
+    let layers = layers(matches)?;
+    let config = layers.finish()?;
+    Ok((layers, config))
+}
+
+fn complain(text: &str, status: u8) -> ExitCode {
+    eprintln!("ringtail: {text}");
+    ExitCode::from(status)
+}
+
+fn config(matches: &ArgMatches, effective: bool) -> ExitCode {
+    if !effective {
+        print!("{}", sample());
+        return ExitCode::SUCCESS;
+    }
+    match read(matches) {
+        Ok((layers, config)) => {
+            for spec in TABLE {
+                let value = config.text(spec.key).unwrap_or_default();
+                println!("{} = {value}  ({})", spec.key, layers.source(spec.key));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, USAGE),
+    }
+}
+
+fn serve(matches: &ArgMatches) -> ExitCode {
+    let config = match read(matches) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, USAGE),
+    };
+    match server::serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServeError::Config(_)) => complain(&error.to_string(), USAGE),
+        Err(error @ ServeError::Failed(_)) => complain(&error.to_string(), FAILED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed_and_flags_come_from_the_table() {
+        command().debug_assert();
+        let words = ["ringtail", "--cores", "2", "serve", "--http-bind", "a:1", "--http-bind=b:2"];
+        let matches = command().try_get_matches_from(words).unwrap();
+        let layers = layers(&matches).unwrap();
+        assert_eq!(layers.source("cores").to_string(), "flag --cores");
+        assert_eq!(layers.source("http.bind").to_string(), "flag --http-bind");
+        assert!(command().try_get_matches_from(["ringtail", "--nonsense"]).is_err());
+    }
+}

@@ -84,6 +84,10 @@ options! {
         "Largest request body; a larger one is answered 413. 0 = no limit.";
     "http.max-line-size" http_max_line_size: Bytes = "1m",
         "Longest line of a line protocol body; a longer one is refused, its neighbours are not.";
+    "http.max-inflated-size" http_max_inflated_size: Bytes = "256m",
+        "Largest size of a gzip body when inflated; a larger one is answered 413.";
+    "http.max-header-size" http_max_header_size: Bytes = "64k",
+        "Largest head of a request; a larger one is answered 431.";
     "http.idle-timeout" http_idle_timeout: Duration = "2m",
         "An HTTP connection that sends nothing for so long is closed.";
     "http.max-connections" http_max_connections: usize = "16384",
@@ -96,6 +100,10 @@ options! {
         "A telnet connection that sends nothing for so long is closed.";
     "telnet.max-connections" telnet_max_connections: usize = "16384",
         "Open telnet connections per core; further ones wait to be accepted.";
+    "telnet.read-size" telnet_read_size: Bytes = "64k",
+        "Most bytes of a telnet connection that are decoded and written together.";
+    "stop-timeout" stop_timeout: Duration = "8s",
+        "Requests in flight have so long to finish when the server is stopped.";
     "log.sync" log_sync: Sync = "always",
         "When a commit becomes durable: always (before it is acknowledged), interval, never.";
     "log.sync-interval" log_sync_interval: Duration = "100ms",

@@ -4,4 +4,4 @@
 
 pub mod error;
 pub mod json;
-mod scalar;
+pub(crate) mod scalar;

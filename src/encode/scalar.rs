@@ -9,7 +9,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A string in quotes: `<`, `>`, `&`, U+2028 and U+2029 are escaped, each invalid byte becomes
 /// `\ufffd`.
-pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         valid(chunk.valid().as_bytes(), out);

@@ -1,3 +1,16 @@
-//! Bytes in, bytes out, on one core: accept loops, HTTP/1.1, telnet, deadlines.
+//! Bytes in, bytes out, on one core: accept loops, HTTP framing, telnet lines, deadlines.
 //!
-//! In: connections accepted by this core. Out: requests for `api`, lines for `protocol`.
+//! In: listening sockets of this core and its front end. Out: connections served until they end, the
+//! peer is silent for too long, or the server drains. Knows nothing of what requests mean.
+
+pub mod accept;
+pub mod connections;
+pub mod http;
+mod stream;
+pub mod telnet;
+
+pub use accept::Door;
+pub use connections::Connections;
+
+/// The front end as sockets use it.
+pub type Front = crate::api::Front<crate::env::real::RealEnv>;

@@ -220,6 +220,7 @@ impl<E: Env> Shard<E> {
             segment_values: sections.clone().map(|section| section.values).sum(),
             segment_bytes: manifest.files.values().map(|file| file.bytes).sum(),
             log_bytes: inner.log.live_bytes(),
+            series: inner.index.borrow().live_series_of_all(),
             index_bytes: inner.index.borrow().memory_bytes() as u64,
             queued_writes: inner.queue.borrow().len() as u64,
             cache: inner.cache.stats(),
@@ -237,6 +238,8 @@ pub struct Gauges {
     pub segment_values: u64,
     pub segment_bytes: u64,
     pub log_bytes: u64,
+    /// Live series of all databases.
+    pub series: u64,
     pub index_bytes: u64,
     pub queued_writes: u64,
     pub cache: cache::CacheStats,

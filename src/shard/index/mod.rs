@@ -255,6 +255,11 @@ impl Index {
         self.databases.get(&db).map_or(0, |database| database.live)
     }
 
+    /// Number of live series of all databases.
+    pub fn live_series_of_all(&self) -> u64 {
+        self.databases.values().map(|database| database.live).sum()
+    }
+
     /// Number of live series of a measurement.
     pub fn live_series_of(&self, measurement: MeasurementId) -> u64 {
         self.known(measurement).map_or(0, |(_, measurement)| measurement.live)

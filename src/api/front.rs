@@ -1,0 +1,146 @@
+//! The front end of one core: what every request of this core shares.
+//!
+//! Decoders are taken from a small pool for the time of a request and given back, so that their buffers
+//! are used again; a request that is dropped half-way drops its decoder with it.
+
+use super::request_id::Ids;
+use crate::config::Config;
+use crate::env::Env;
+use crate::env::notify::Notify;
+use crate::protocol::Batcher;
+use crate::route::{Cluster, SeriesCache};
+use crate::stats::{AllDoors, Doors};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Decoders and bodies kept for reuse.
+const SPARES_MAX: usize = 16;
+/// A larger body buffer is given back to the allocator (bytes).
+const SPARE_BYTES_MAX: usize = 8 << 20;
+
+/// Time between two lines of the log (ns).
+const NOTE_NS: u64 = 1_000_000_000;
+
+/// What does not change while the process lives.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub config: Arc<Config>,
+    pub doors: AllDoors,
+    /// Wall clock at the start (ns).
+    pub started_ns: i64,
+    /// The first HTTP address, for the key of `httpd` in `/debug/vars`.
+    pub http_bind: String,
+    /// Entries of this core's series cache.
+    pub series_cache_entries: usize,
+}
+
+/// The front end of one core.
+pub struct Front<E: Env> {
+    pub env: E,
+    pub cluster: Cluster,
+    pub facts: Facts,
+    pub(super) cache: RefCell<SeriesCache>,
+    batchers: RefCell<Vec<Batcher>>,
+    bodies: RefCell<Vec<Vec<u8>>>,
+    pub(super) ids: Ids,
+    /// When the log was last written to (monotonic ns).
+    noted: Cell<u64>,
+    /// Notes held back since.
+    held_back: Cell<u64>,
+    /// Why this core can do nothing more, if so.
+    broken: RefCell<Option<String>>,
+    broke: Notify,
+}
+
+impl<E: Env> Front<E> {
+    /// The front end of the core that `cluster` belongs to.
+    pub fn new(env: E, cluster: Cluster, facts: Facts) -> Front<E> {
+        let cache = SeriesCache::new(env.random(), facts.series_cache_entries);
+        let ids = Ids::new(env.random(), env.random());
+        Front {
+            env,
+            cluster,
+            facts,
+            cache: RefCell::new(cache),
+            batchers: RefCell::default(),
+            bodies: RefCell::default(),
+            ids,
+            noted: Cell::new(0),
+            held_back: Cell::new(0),
+            broken: RefCell::default(),
+            broke: Notify::default(),
+        }
+    }
+
+    /// Writes a line to the server's log (stderr), at most one a second; others are counted.
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        let now = self.env.now_mono().max(1);
+        if self.noted.get() != 0 && now.saturating_sub(self.noted.get()) < NOTE_NS {
+            self.held_back.set(self.held_back.get() + 1);
+            return;
+        }
+        self.noted.set(now);
+        match self.held_back.replace(0) {
+            0 => eprintln!("ringtail: {}", text()),
+            more => eprintln!("ringtail: {} (and {more} messages not shown)", text()),
+        }
+    }
+
+    /// Says that the process cannot go on.
+    pub(super) fn break_down(&self, reason: String) {
+        self.broken.borrow_mut().get_or_insert(reason);
+        self.broke.notify();
+    }
+
+    /// Comes back when the process cannot go on, with the reason.
+    pub async fn broken(&self) -> String {
+        self.broke.until(|| self.broken.borrow().clone()).await
+    }
+
+    /// The options.
+    pub fn config(&self) -> &Config {
+        &self.facts.config
+    }
+
+    /// This core's counters.
+    #[expect(clippy::indexing_slicing, reason = "one set was made for each core of the mesh")]
+    pub fn doors(&self) -> &Doors {
+        &self.facts.doors[self.cluster.mesh().here().0 as usize]
+    }
+
+    /// The longest a write waits (the option is a time-out, so zero means no waiting limit).
+    pub(super) fn write_timeout(&self) -> Option<Duration> {
+        Some(self.config().write_timeout).filter(|limit| !limit.is_zero())
+    }
+
+    pub(super) fn take_batcher(&self) -> Batcher {
+        self.batchers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_batcher(&self, batcher: Batcher) {
+        let mut spares = self.batchers.borrow_mut();
+        if spares.len() < SPARES_MAX {
+            spares.push(batcher);
+        }
+    }
+
+    /// Gives the buffers of a finished write back to a decoder, if one is at rest.
+    pub(super) fn recycle(&self, spent: crate::model::WriteRequest) {
+        if let Some(batcher) = self.batchers.borrow_mut().last_mut() {
+            batcher.recycle(spent);
+        }
+    }
+
+    pub(super) fn take_body(&self) -> Vec<u8> {
+        self.bodies.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_body(&self, mut body: Vec<u8>) {
+        let mut spares = self.bodies.borrow_mut();
+        if spares.len() < SPARES_MAX && body.capacity() <= SPARE_BYTES_MAX {
+            body.clear();
+            spares.push(body);
+        }
+    }
+}

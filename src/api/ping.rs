@@ -1,0 +1,44 @@
+//! `/ping`, `/status`, `/health`: whether the server is there.
+
+use super::params::Params;
+use super::reply::{self, JSON, Reply};
+use hyper::StatusCode;
+
+/// The version that clients see and decide by.
+pub const VERSION: &str = "1.8.10";
+
+/// `/ping`: 204, or the version when asked to be verbose.
+pub fn ping(params: &Params) -> Reply {
+    if matches!(params.get("verbose"), "" | "0" | "false") {
+        return reply::empty(StatusCode::NO_CONTENT);
+    }
+    let body = format!("{{\"version\":\"{VERSION}\"}}");
+    reply::bytes(StatusCode::OK, JSON, body.into_bytes())
+}
+
+/// `/status`: always 204.
+pub fn status() -> Reply {
+    reply::empty(StatusCode::NO_CONTENT)
+}
+
+/// `/health` of 1.8.
+pub fn health() -> Reply {
+    let body = format!(
+        "{{\"checks\":[],\"message\":\"ready for queries and writes\",\"name\":\"influxdb\",\
+         \"status\":\"pass\",\"version\":\"{VERSION}\"}}"
+    );
+    reply::bytes(StatusCode::OK, JSON, body.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbose_is_asked_for_in_influx_words() {
+        for quiet in ["", "verbose=", "verbose=0", "verbose=false"] {
+            assert_eq!(ping(&Params::parse(quiet.as_bytes())).status(), 204, "{quiet}");
+        }
+        assert_eq!(ping(&Params::parse(b"verbose=x")).status(), 200);
+    }
+}

@@ -1,0 +1,215 @@
+//! The table of routes, and what every answer carries.
+//!
+//! In: a request with its body still coming. Out: an answer. Paths match exactly; what the table does not
+//! have is 404, a method it does not have 405, both in the words of the reference.
+
+use super::front::Front;
+use super::params::Params;
+use super::reply::{self, Reply, TEXT};
+use super::{debug, ping, query, vars, write};
+use crate::env::Env;
+use hyper::body::{Body, Bytes};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use std::rc::Rc;
+
+/// What answers a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Handler {
+    Ping,
+    Status,
+    Health,
+    Query,
+    Write,
+    /// ringtail's own: `POST /debug/maintain?work=flush|compact`.
+    Maintain,
+    Vars,
+}
+
+/// A line of the table. Routes without `ids` are the debugging ones: no request ids, no CORS.
+struct Route {
+    path: &'static str,
+    methods: &'static [Method],
+    handler: Handler,
+    ids: bool,
+}
+
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+const ANY: &[Method] = &[];
+
+const ROUTES: &[Route] = &[
+    Route { path: "/ping", methods: READ, handler: Handler::Ping, ids: true },
+    Route { path: "/status", methods: READ, handler: Handler::Status, ids: true },
+    Route { path: "/health", methods: &[Method::GET], handler: Handler::Health, ids: true },
+    Route {
+        path: "/query",
+        methods: &[Method::GET, Method::POST, Method::OPTIONS],
+        handler: Handler::Query,
+        ids: true,
+    },
+    Route {
+        path: "/write",
+        methods: &[Method::POST, Method::OPTIONS],
+        handler: Handler::Write,
+        ids: true,
+    },
+    Route {
+        path: "/debug/maintain",
+        methods: &[Method::POST],
+        handler: Handler::Maintain,
+        ids: false,
+    },
+];
+
+/// `/debug/vars` matches by prefix and takes every method.
+const VARS: Route = Route { path: "/debug/vars", methods: ANY, handler: Handler::Vars, ids: false };
+
+/// What a handler gets of a request beside its body.
+pub(super) struct Head {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub params: Params,
+}
+
+impl Head {
+    /// A header as text; empty when missing or no text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    /// Whether errors and results are to be indented.
+    pub fn pretty(&self) -> bool {
+        self.params.get("pretty") == "true"
+    }
+}
+
+/// Answers a request.
+pub async fn answer<E, B>(front: Rc<Front<E>>, request: Request<B>) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let doors = front.doors();
+    doors.http_requests.add(1);
+    doors.http_active.add(1);
+    let started = front.env.now_mono();
+    let active = Active(front.clone());
+    let reply = route(&front, request).await;
+    drop(active);
+    doors.http_request_ns.add(front.env.now_mono().saturating_sub(started));
+    match reply.status().as_u16() {
+        400..500 => doors.http_client_errors.add(1),
+        500.. => doors.http_server_errors.add(1),
+        _ => {}
+    }
+    reply
+}
+
+/// Counts a request as active until it is answered or dropped.
+struct Active<E: Env>(Rc<Front<E>>);
+
+impl<E: Env> Drop for Active<E> {
+    fn drop(&mut self) {
+        self.0.doors().http_active.sub(1);
+    }
+}
+
+async fn route<E, B>(front: &Rc<Front<E>>, request: Request<B>) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let known = ROUTES.iter().find(|route| route.path == path);
+    let vars = path.starts_with(VARS.path).then_some(&VARS);
+    let Some(route) = known.or(vars) else { return with_version(not_found()) };
+    if !route.methods.is_empty() && !route.methods.contains(&parts.method) {
+        return with_version(wrong_method(route));
+    }
+    let params = Params::parse(parts.uri.query().unwrap_or("").as_bytes());
+    let head = Head { method: parts.method, headers: parts.headers, params };
+    let mut reply = if head.method == Method::OPTIONS {
+        reply::empty(StatusCode::OK)
+    } else {
+        handle(front, route.handler, &head, body).await
+    };
+    if route.ids {
+        add_ids(front, &head, reply.headers_mut());
+    }
+    with_version(reply)
+}
+
+async fn handle<E, B>(front: &Rc<Front<E>>, handler: Handler, head: &Head, body: B) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    if matches!(handler, Handler::Ping | Handler::Status | Handler::Health) {
+        front.doors().http_ping_requests.add(1);
+    }
+    match handler {
+        Handler::Ping => ping::ping(&head.params),
+        Handler::Status => ping::status(),
+        Handler::Health => ping::health(),
+        Handler::Query => query::query(front, head, body).await,
+        Handler::Write => write::write(front, head, body).await,
+        Handler::Maintain => debug::maintain(front, head).await,
+        Handler::Vars => vars::vars(front).await,
+    }
+}
+
+fn not_found() -> Reply {
+    let mut reply = reply::bytes(StatusCode::NOT_FOUND, TEXT, b"404 page not found\n".to_vec());
+    let value = HeaderValue::from_static("nosniff");
+    reply.headers_mut().insert("X-Content-Type-Options", value);
+    reply
+}
+
+fn wrong_method(route: &Route) -> Reply {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut reply = reply::bytes(status, TEXT, b"Method Not Allowed\n".to_vec());
+    let allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+        reply.headers_mut().insert("Allow", value);
+    }
+    reply
+}
+
+fn with_version(mut reply: Reply) -> Reply {
+    let headers = reply.headers_mut();
+    headers.insert("X-Influxdb-Version", HeaderValue::from_static(ping::VERSION));
+    headers.insert("X-Influxdb-Build", HeaderValue::from_static("OSS"));
+    reply
+}
+
+/// Request ids, and the CORS headers when the request names an origin.
+fn add_ids<E: Env>(front: &Front<E>, head: &Head, headers: &mut HeaderMap) {
+    let sent = ["x-request-id", "request-id"]
+        .into_iter()
+        .find_map(|name| head.headers.get(name).filter(|value| !value.is_empty()));
+    let id = match sent {
+        Some(value) => Some(value.clone()),
+        None => HeaderValue::from_str(&front.ids.next(front.env.now_wall())).ok(),
+    };
+    if let Some(id) = id {
+        headers.insert("Request-Id", id.clone());
+        headers.insert("X-Request-Id", id);
+    }
+    let Some(origin) = head.headers.get("origin").filter(|origin| !origin.is_empty()) else {
+        return;
+    };
+    let fixed = [
+        ("access-control-allow-methods", "DELETE, GET, OPTIONS, POST, PUT"),
+        (
+            "access-control-allow-headers",
+            "Accept, Accept-Encoding, Authorization, Content-Length, Content-Type, X-CSRF-Token, \
+             X-HTTP-Method-Override",
+        ),
+        ("access-control-expose-headers", "Date, X-InfluxDB-Version, X-InfluxDB-Build"),
+    ];
+    headers.insert("access-control-allow-origin", origin.clone());
+    for (name, value) in fixed {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}

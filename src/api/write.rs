@@ -1,0 +1,229 @@
+//! `POST /write`: line protocol in, durable rows out.
+//!
+//! Checks come in the order of the reference: database, size, gzip, lines, consistency. Good lines of a
+//! body with bad ones are stored. 204 means that every row of the body is on disk and visible.
+
+use super::body::LineBody;
+use super::front::Front;
+use super::gzip::{self, Inflater, Trouble};
+use super::ingest::{IngestError, Stored};
+use super::reply::{self, Reply};
+use super::routes::Head;
+use crate::env::Env;
+use crate::protocol::Target;
+use crate::protocol::line::{Precision, Report, Verdict};
+use hyper::StatusCode;
+use hyper::body::{Body, Bytes};
+use std::rc::Rc;
+
+/// Why a write is refused: status and text.
+struct Refused(StatusCode, Vec<u8>);
+
+impl Refused {
+    fn new(status: StatusCode, text: impl Into<Vec<u8>>) -> Refused {
+        Refused(status, text.into())
+    }
+
+    fn too_large() -> Refused {
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+    }
+}
+
+/// Answers a write.
+pub(super) async fn write<E, B>(front: &Rc<Front<E>>, head: &Head, body: B) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let doors = front.doors();
+    doors.http_write_requests.add(1);
+    let started = front.env.now_mono();
+    let outcome = accept(front, head, body).await;
+    doors.http_write_ns.add(front.env.now_mono().saturating_sub(started));
+    match outcome {
+        Ok(()) => reply::empty(StatusCode::NO_CONTENT),
+        Err(Refused(status, text)) => reply::error(status, &text, head.pretty()),
+    }
+}
+
+async fn accept<E, B>(front: &Rc<Front<E>>, head: &Head, body: B) -> Result<(), Refused>
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let precision = precision(head.params.get("precision"))?;
+    let target = target(front, head)?;
+    let limit = Some(front.config().http_max_body_size.0).filter(|limit| *limit > 0);
+    let sent: Option<u64> = head.header("content-length").parse().ok();
+    if sent.zip(limit).is_some_and(|(sent, limit)| sent > limit) {
+        return Err(Refused::too_large());
+    }
+    let line_body = LineBody::new(front, target, precision);
+    let limit = limit.unwrap_or(u64::MAX);
+    let packed = head.header("content-encoding").eq_ignore_ascii_case("gzip");
+    let (bytes, line_body) = if packed {
+        inflate(front, body, limit, line_body).await?
+    } else {
+        collect(front, body, limit, line_body).await?
+    };
+    let finished = line_body.finish(&bytes).await;
+    front.give_body(bytes);
+    let (report, stored) = finished.map_err(|error| refuse(&error))?;
+    count(front, &report, stored);
+    let verdict = report.verdict();
+    if matches!(verdict, Verdict::Stored | Verdict::Partial(_)) {
+        consistency(head.params.get("consistency"))?;
+    }
+    match verdict {
+        Verdict::Stored => Ok(()),
+        Verdict::AllRefused(text) | Verdict::Partial(text) => {
+            Err(Refused(StatusCode::BAD_REQUEST, text))
+        }
+    }
+}
+
+fn precision(text: &str) -> Result<Precision, Refused> {
+    if text.is_empty() {
+        return Ok(Precision::Nanoseconds);
+    }
+    let unknown = || format!("invalid precision {text:?} (use n, u, ms, s, m or h)");
+    Precision::parse(text).ok_or_else(|| Refused::new(StatusCode::BAD_REQUEST, unknown()))
+}
+
+fn consistency(text: &str) -> Result<(), Refused> {
+    let known = ["", "any", "one", "quorum", "all"];
+    if known.iter().any(|name| text.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Refused::new(StatusCode::BAD_REQUEST, "invalid consistency level"))
+}
+
+fn target<E: Env>(front: &Front<E>, head: &Head) -> Result<Target, Refused> {
+    let (db, rp) = (head.params.get("db"), head.params.get("rp"));
+    if db.is_empty() {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "database is required"));
+    }
+    let catalog = front.cluster.catalog();
+    let database = catalog.database(db).ok_or_else(|| {
+        Refused::new(StatusCode::NOT_FOUND, format!("database not found: {db:?}"))
+    })?;
+    let (found, name) = if rp.is_empty() {
+        (database.default_policy, database.default_name.as_str())
+    } else {
+        (catalog.policy(database.id, rp).map(|policy| policy.id), rp)
+    };
+    let policy = found.ok_or_else(|| {
+        let text = format!("retention policy not found: {name}");
+        Refused::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    })?;
+    Ok(Target { db: database.id, policy })
+}
+
+/// The next bytes of a body; `None` at its end.
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Refused>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    use http_body_util::BodyExt;
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(bytes) = frame.into_data() {
+                    return Ok(Some(bytes));
+                }
+            }
+            Some(Err(_)) => return Err(Refused::new(StatusCode::BAD_REQUEST, "unexpected EOF")),
+        }
+    }
+}
+
+/// A body and how far it is decoded.
+type Under<'f, E> = (Vec<u8>, LineBody<'f, E>);
+
+async fn collect<'f, E, B>(
+    front: &Front<E>,
+    mut body: B,
+    limit: u64,
+    mut line_body: LineBody<'f, E>,
+) -> Result<Under<'f, E>, Refused>
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut bytes = front.take_body();
+    while let Some(part) = next(&mut body).await? {
+        front.doors().http_write_bytes.add(part.len() as u64);
+        if (bytes.len() + part.len()) as u64 > limit {
+            return Err(Refused::too_large());
+        }
+        bytes.extend_from_slice(&part);
+        line_body.advance(&bytes).await.map_err(|error| refuse(&error))?;
+    }
+    Ok((bytes, line_body))
+}
+
+async fn inflate<'f, E, B>(
+    front: &Front<E>,
+    mut body: B,
+    limit: u64,
+    mut line_body: LineBody<'f, E>,
+) -> Result<Under<'f, E>, Refused>
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut inflater = Inflater::new(front.take_body(), front.config().http_max_inflated_size.0);
+    let mut taken = 0u64;
+    while let Some(part) = next(&mut body).await? {
+        taken += part.len() as u64;
+        front.doors().http_write_bytes.add(part.len() as u64);
+        if taken > limit {
+            return Err(Refused::too_large());
+        }
+        for slice in part.chunks(gzip::SLICE_BYTES) {
+            inflater.push(slice).map_err(not_gzip)?;
+            front.env.yield_now().await;
+        }
+        line_body.advance(inflater.bytes()).await.map_err(|error| refuse(&error))?;
+    }
+    Ok((inflater.finish().map_err(not_gzip)?, line_body))
+}
+
+fn not_gzip(trouble: Trouble) -> Refused {
+    match trouble {
+        Trouble::TooLarge => Refused::too_large(),
+        Trouble::Malformed(text) => Refused::new(StatusCode::BAD_REQUEST, text),
+    }
+}
+
+fn refuse(error: &IngestError) -> Refused {
+    let status = match error {
+        IngestError::Timeout | IngestError::Stale => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refused::new(status, error.to_string())
+}
+
+fn count<E: Env>(front: &Front<E>, report: &Report, stored: Stored) {
+    let doors = front.doors();
+    doors.http_points_ok.add(stored.rows);
+    doors.http_values_ok.add(stored.values);
+    doors.http_points_dropped.add(report.dropped_points());
+    doors.http_lines_refused.add(report.refused_lines());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_and_levels_are_those_of_the_reference() {
+        assert!(matches!(precision(""), Ok(Precision::Nanoseconds)));
+        assert!(matches!(precision("ms"), Ok(Precision::Milliseconds)));
+        let Err(Refused(status, text)) = precision("us") else { panic!("us is no unit") };
+        assert_eq!(status, 400);
+        assert_eq!(text, b"invalid precision \"us\" (use n, u, ms, s, m or h)");
+        assert!(consistency("Quorum").is_ok() && consistency("some").is_err());
+    }
+}

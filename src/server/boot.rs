@@ -1,0 +1,305 @@
+//! Start, wait, end: what the main thread does.
+//!
+//! In: the configuration. Out: how the process ended. Everything that can be refused is refused before a
+//! core is started: options, the folder, the ports.
+
+use super::core::{self, Plan};
+use super::lock::{self, DataDir};
+use super::phase::{Event, Phase, Shared};
+use super::sockets::{self, Reserved};
+use super::{ServeError, limits, ready, signals};
+use crate::api::Facts;
+use crate::config::{Addresses, Config};
+use crate::env::real::{self, Core, CoreHandle};
+use crate::listen::Door;
+use crate::route::mesh;
+use crate::shard::store::SHARDS_MAX;
+use crate::stats;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A start that takes longer says how far it is, this often.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Reads finish for so long after a failure.
+const FAILED_DRAIN: Duration = Duration::from_secs(5);
+/// Executors have so long to end after the drain.
+const END: Duration = Duration::from_secs(1);
+
+/// Runs a server until a signal ends it.
+///
+/// # Errors
+/// `Config` for options that cannot be met, `Failed` for everything else.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    refuse_missing_doors(&config)?;
+    let processors = limits::processors(&config.cores)?;
+    let data = lock::take(&config.data_dir)?;
+    let cores = processors.len();
+    let http = reserve_all(&config.http_bind, cores, "http")?;
+    let telnet = reserve_all(&config.telnet_bind, cores, "telnet")?;
+    limits::raise_descriptors();
+    let (events, inbox) = channel();
+    signals::watch(events.clone())?;
+    let report = ready::Report {
+        http: addresses(&http),
+        telnet: addresses(&telnet),
+        cores,
+        pinned: processors.iter().all(Option::is_some),
+        sync: config.log_sync,
+        sync_interval: config.log_sync_interval,
+        data: data.path.clone(),
+    };
+    let process = start(config, processors, &data, (http, telnet), events)?;
+    run(process, &inbox, &report, data)
+}
+
+fn addresses(all: &[Reserved]) -> Vec<std::net::SocketAddr> {
+    all.iter().map(|one| one.address).collect()
+}
+
+fn refuse_missing_doors(config: &Config) -> Result<(), ServeError> {
+    let missing = [
+        ("https.bind", &config.https_bind),
+        ("graphite.bind", &config.graphite_bind),
+        ("pickle.bind", &config.pickle_bind),
+    ];
+    match missing.iter().find(|(_, addresses)| !addresses.0.is_empty()) {
+        Some((key, _)) => Err(ServeError::Config(format!(
+            "{key} is set, but this version has no such listener; leave it at none"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn reserve_all(
+    addresses: &Addresses,
+    cores: usize,
+    what: &str,
+) -> Result<Vec<Reserved>, ServeError> {
+    addresses.0.iter().map(|address| sockets::reserve(*address, cores, what)).collect()
+}
+
+/// A started process.
+struct Process {
+    shared: Arc<Shared>,
+    cores: usize,
+    stop_timeout: Duration,
+}
+
+fn start(
+    config: Config,
+    processors: Vec<Option<usize>>,
+    data: &DataDir,
+    (http, telnet): (Vec<Reserved>, Vec<Reserved>),
+    events: Sender<Event>,
+) -> Result<Process, ServeError> {
+    let cores = processors.len();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let facts = Facts {
+        doors: stats::doors(cores),
+        started_ns: i64::try_from(started.as_nanos()).unwrap_or(i64::MAX),
+        http_bind: http.first().map_or(String::new(), |one| one.address.to_string()),
+        series_cache_entries: config.series_cache_entries,
+        config: Arc::new(config),
+    };
+    let config = facts.config.clone();
+    let wanted = if config.shards == 0 { cores } else { config.shards };
+    let new_shards = u32::try_from(wanted).unwrap_or(SHARDS_MAX).min(SHARDS_MAX);
+    let memlock = real::memlock_limit().unwrap_or(0);
+    let io_memory = real::io_memory(cores, memlock);
+    let shared = Arc::new(Shared::default());
+    let plan = mesh::plan(cores);
+    let memory = limits::memory();
+    let sockets = by_core(cores, http, telnet);
+    for (number, (processor, sockets)) in processors.into_iter().zip(sockets).enumerate() {
+        let plan = Plan {
+            config: config.clone(),
+            facts: facts.clone(),
+            data: data.path.clone(),
+            cores,
+            new_shards,
+            memory,
+            mesh: plan.clone(),
+            shared: shared.clone(),
+            events: events.clone(),
+            sockets,
+        };
+        let core = Core { processor, name: format!("ringtail-{number}"), io_memory };
+        let handle = real::run_on_core(core, move |env| core::run(plan, env))
+            .map_err(|error| ServeError::io(format_args!("core {number} cannot start"), &error))?;
+        watch(handle, events.clone())?;
+    }
+    Ok(Process { shared, cores, stop_timeout: config.stop_timeout })
+}
+
+/// The sockets of each core.
+fn by_core(cores: usize, http: Vec<Reserved>, telnet: Vec<Reserved>) -> Vec<Vec<(Door, OwnedFd)>> {
+    let mut all: Vec<Vec<(Door, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
+    let doors = [(Door::Http, http), (Door::Telnet, telnet)];
+    for (door, reserved) in doors {
+        for one in reserved {
+            for (core, socket) in all.iter_mut().zip(one.sockets) {
+                core.push((door, socket));
+            }
+        }
+    }
+    all
+}
+
+/// Tells of the end of a core, also when a panic ended it.
+fn watch(handle: CoreHandle<Result<(), String>>, events: Sender<Event>) -> Result<(), ServeError> {
+    let wait = move || {
+        let ended = handle.join().map_err(|error| error.to_string()).and_then(|result| result);
+        // Nobody listens only when the process is ending.
+        let _ = events.send(Event::Ended(ended));
+    };
+    let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(wait);
+    thread.map(|_| ()).map_err(|error| ServeError::io("a thread cannot start", &error))
+}
+
+/// How a wait ended.
+enum Outcome {
+    Done,
+    Stop,
+    Failed(String),
+}
+
+fn run(
+    process: Process,
+    inbox: &Receiver<Event>,
+    report: &ready::Report,
+    data: DataDir,
+) -> Result<(), ServeError> {
+    let mut shards = None;
+    let outcome = match open(&process, inbox, &mut shards) {
+        Outcome::Done => {
+            process.shared.enter(Phase::Serving);
+            match count(inbox, process.cores, |event| matches!(event, Event::Listening)) {
+                Outcome::Done => {
+                    report.print(shards.unwrap_or(0));
+                    wait(inbox)
+                }
+                other => other,
+            }
+        }
+        other => other,
+    };
+    let result = match outcome {
+        Outcome::Failed(reason) => {
+            eprintln!("ringtail: {reason}");
+            // What else fails now follows from the first failure.
+            let _ = drain(&process, inbox, FAILED_DRAIN);
+            Err(ServeError::Failed("stopped because of the failure above".to_owned()))
+        }
+        Outcome::Done | Outcome::Stop => drain(&process, inbox, process.stop_timeout),
+    };
+    drop(data);
+    result
+}
+
+/// Waits until every core answers the others.
+fn open(process: &Process, inbox: &Receiver<Event>, shards: &mut Option<u32>) -> Outcome {
+    let (mut ready, mut opened) = (0, 0);
+    loop {
+        match inbox.recv_timeout(PROGRESS) {
+            Ok(Event::StoreFound { shards: found }) => *shards = Some(found),
+            Ok(Event::ShardOpen { notes }) => {
+                opened += 1;
+                notes.iter().for_each(|note| eprintln!("ringtail: {note}"));
+            }
+            Ok(Event::CoreReady) => {
+                ready += 1;
+                if ready == process.cores {
+                    return Outcome::Done;
+                }
+            }
+            Ok(event) => {
+                if let Some(outcome) = ending(event) {
+                    return outcome;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => match shards {
+                Some(all) => eprintln!("ringtail: opening the store: {opened} of {all} shards"),
+                None => eprintln!("ringtail: opening the store"),
+            },
+            Err(RecvTimeoutError::Disconnected) => return lost(),
+        }
+    }
+}
+
+/// What an event means that ends every wait.
+fn ending(event: Event) -> Option<Outcome> {
+    match event {
+        Event::Signal => Some(Outcome::Stop),
+        Event::Failed(reason) | Event::Ended(Err(reason)) => Some(Outcome::Failed(reason)),
+        Event::Ended(Ok(())) => Some(Outcome::Failed("a core ended by itself".to_owned())),
+        _ => None,
+    }
+}
+
+fn lost() -> Outcome {
+    Outcome::Failed("the cores are gone".to_owned())
+}
+
+/// Waits for an event of every core.
+fn count(inbox: &Receiver<Event>, cores: usize, is_it: impl Fn(&Event) -> bool) -> Outcome {
+    let mut seen = 0;
+    while seen < cores {
+        let Ok(event) = inbox.recv() else { return lost() };
+        if is_it(&event) {
+            seen += 1;
+        } else if let Some(outcome) = ending(event) {
+            return outcome;
+        }
+    }
+    Outcome::Done
+}
+
+fn wait(inbox: &Receiver<Event>) -> Outcome {
+    loop {
+        let Ok(event) = inbox.recv() else { return lost() };
+        if let Some(outcome) = ending(event) {
+            return outcome;
+        }
+    }
+}
+
+/// Lets requests under way finish, then ends the executors. Logs are durable by then: a request is
+/// answered after its commit.
+fn drain(process: &Process, inbox: &Receiver<Event>, limit: Duration) -> Result<(), ServeError> {
+    process.shared.enter(Phase::Draining);
+    let mut failure = None;
+    let (mut drained, mut ended) = (0, 0);
+    let mut until = Instant::now() + limit;
+    while drained + ended < process.cores {
+        match next(inbox, until) {
+            Some(Event::Drained) => drained += 1,
+            Some(Event::Ended(result)) => {
+                ended += 1;
+                failure = failure.or(result.err());
+            }
+            Some(Event::Failed(reason)) => failure = failure.or(Some(reason)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    process.shared.enter(Phase::Ending);
+    until = Instant::now() + END;
+    while ended < process.cores {
+        match next(inbox, until) {
+            Some(Event::Ended(result)) => {
+                ended += 1;
+                failure = failure.or(result.err());
+            }
+            Some(_) => {}
+            // An executor that does not end has nothing left that matters.
+            None => break,
+        }
+    }
+    failure.map_or(Ok(()), |reason| Err(ServeError::Failed(reason)))
+}
+
+fn next(inbox: &Receiver<Event>, until: Instant) -> Option<Event> {
+    inbox.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+}

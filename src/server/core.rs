@@ -1,0 +1,217 @@
+//! The life of one core: joins the mesh, opens its shards, serves the others, listens, drains, ends.
+//!
+//! In: a plan made by the main thread. Out: events. The first core also reads the `STORE` file and the
+//! catalog's journal; the others wait for what it finds.
+
+use super::phase::{Event, Found, Phase, Shared};
+use super::sockets;
+use crate::api::{Facts, Front};
+use crate::catalog::{Owner, State, owner};
+use crate::config::Config;
+use crate::env::real::{self, RealEnv};
+use crate::env::{Env, Queue, Task};
+use crate::listen::accept::{self, Room};
+use crate::listen::{Connections, Door};
+use crate::model::ShardId;
+use crate::route::Cluster;
+use crate::route::cluster::CATALOG_CORE;
+use crate::route::host::{self, Host};
+use crate::route::mesh;
+use crate::route::message::{Mesh, Talk};
+use crate::shard::journal::{self, Journal};
+use crate::shard::log::Identity;
+use crate::shard::{Opened, Shard, store};
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// How often the phase is looked at while the server starts or ends, and while it serves.
+const LOOK_SOON: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(20);
+/// How often counters and silent connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// The journal's name in the epoch's folder.
+const CATALOG: &str = "catalog";
+
+/// What a core is given.
+pub struct Plan {
+    pub config: Arc<Config>,
+    pub facts: Facts,
+    pub data: PathBuf,
+    pub cores: usize,
+    /// Shards of a new store.
+    pub new_shards: u32,
+    pub memory: u64,
+    pub mesh: mesh::Plan<Talk>,
+    pub shared: Arc<Shared>,
+    pub events: Sender<Event>,
+    /// This core's sockets, bound and not listening.
+    pub sockets: Vec<(Door, OwnedFd)>,
+}
+
+/// Runs a core until the process ends.
+pub async fn run(plan: Plan, env: RealEnv) -> Result<(), String> {
+    real::probe(&plan.data).await.map_err(|error| format!("{}: {error}", plan.data.display()))?;
+    let budget = usize::try_from(plan.config.mesh_in_flight.0).unwrap_or(usize::MAX) / plan.cores;
+    let mesh: Mesh = mesh::join(plan.mesh.clone(), plan.cores, budget.max(1 << 20), &env).await?;
+    let (found, owner) = find(&plan, &env, &mesh).await?;
+    let catalog = Rc::new(RefCell::new(State::clone(&found.catalog)));
+    let shards = open_shards(&plan, &env, &mesh, &found).await?;
+    for shard in &shards {
+        watch_shard(&env, shard.clone(), plan.events.clone());
+    }
+    let _host = Host::serve(env.clone(), mesh.clone(), catalog.clone(), shards, owner);
+    let cluster = Cluster::new(mesh, catalog, found.store.shards);
+    let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));
+    tell(&plan.events, Event::CoreReady);
+    wait_for(&env, &plan.shared, Phase::Serving, LOOK_SOON).await;
+    serve(plan, &env, front).await
+}
+
+fn tell(events: &Sender<Event>, event: Event) {
+    // The main thread outlives the cores; when it is gone the process is, too.
+    let _ = events.send(event);
+}
+
+async fn wait_for(env: &RealEnv, shared: &Shared, phase: Phase, pause: Duration) {
+    while shared.phase() < phase {
+        env.sleep(pause).await;
+    }
+}
+
+/// The store and the catalog: read on the catalog's core, published to the others.
+async fn find(
+    plan: &Plan,
+    env: &RealEnv,
+    mesh: &Mesh,
+) -> Result<(Found, Option<Owner<RealEnv>>), String> {
+    if mesh.here() == CATALOG_CORE {
+        let (found, owner) = read(plan, env).await?;
+        plan.shared.publish(found.clone());
+        tell(&plan.events, Event::StoreFound { shards: found.store.shards });
+        return Ok((found, Some(owner)));
+    }
+    loop {
+        if let Some(found) = plan.shared.found() {
+            return Ok((found, None));
+        }
+        if plan.shared.phase() > Phase::Serving {
+            return Err("the start was given up".to_owned());
+        }
+        env.sleep(LOOK_SOON).await;
+    }
+}
+
+async fn read(plan: &Plan, env: &RealEnv) -> Result<(Found, Owner<RealEnv>), String> {
+    let store = store::open_or_create(env, &plan.data, plan.new_shards)
+        .await
+        .map_err(|error| error.to_string())?;
+    let dir = store::epoch_dir(&plan.data, store.epoch);
+    // The journal is the whole store's; its name keeps it apart from the first shard's manifest.
+    let identity = Identity { store: store.id, shard: ShardId(0), epoch: store.epoch };
+    let (journal, snapshot, edits): (Journal<RealEnv>, _, _) =
+        journal::open(env.clone(), &dir, CATALOG, identity)
+            .await
+            .map_err(|error| format!("the catalog cannot be read: {error}"))?;
+    let state = owner::restore(snapshot.as_deref(), &edits)
+        .ok_or_else(|| format!("the catalog in {} is damaged", dir.display()))?;
+    let found = Found { store, catalog: Arc::new(state.clone()) };
+    Ok((found, Owner::new(state, journal)))
+}
+
+async fn open_shards(
+    plan: &Plan,
+    env: &RealEnv,
+    mesh: &Mesh,
+    found: &Found,
+) -> Result<Vec<Shard<RealEnv>>, String> {
+    let dir = store::epoch_dir(&plan.data, found.store.epoch);
+    let options = super::limits::shard_options(&plan.config, found.store.shards, plan.memory);
+    let mut shards = Vec::new();
+    for id in host::shards_of(mesh.here(), found.store.shards, plan.cores as u32) {
+        let opened = Shard::open(env, &dir, &found.store, id, options)
+            .await
+            .map_err(|error| format!("shard {} cannot be opened: {error}", id.0))?;
+        tell(&plan.events, Event::ShardOpen { notes: notes(id, &opened) });
+        shards.push(opened.shard);
+    }
+    Ok(shards)
+}
+
+/// What a person should know of a shard's start.
+fn notes(id: ShardId, opened: &Opened<RealEnv>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(torn) = &opened.recovered.torn {
+        let (file, offset, bytes) = (torn.file.display(), torn.offset, torn.bytes);
+        notes.push(format!(
+            "shard {}: a commit that was never finished was dropped ({file}, offset {offset}, \
+             {bytes} bytes); nothing acknowledged is missing",
+            id.0
+        ));
+    }
+    for lost in &opened.recovered.lost {
+        notes.push(format!("shard {}: acknowledged records are lost: {lost:?}", id.0));
+    }
+    for name in &opened.quarantined {
+        notes.push(format!("shard {}: {name} is unknown and was moved to quarantine", id.0));
+    }
+    notes
+}
+
+fn watch_shard(env: &RealEnv, shard: Shard<RealEnv>, events: Sender<Event>) {
+    let watch = async move {
+        let reason = shard.failed().await;
+        tell(&events, Event::Failed(format!("shard {} has failed: {reason}", shard.id().0)));
+    };
+    env.spawn(Queue::Ingest, watch).detach();
+}
+
+async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(), String> {
+    let connections = Connections::default();
+    let rooms = [Room::default(), Room::default()];
+    for (door, socket) in plan.sockets {
+        sockets::listen(&socket).map_err(|error| format!("a socket cannot listen: {error}"))?;
+        let [http, telnet] = &rooms;
+        let room = if door == Door::Http { http } else { telnet };
+        let accepting = accept::run(front.clone(), socket, door, connections.clone(), room.clone());
+        env.spawn(Queue::Ingest, accepting).detach();
+    }
+    tell(&plan.events, Event::Listening);
+    sweep_for_ever(env, front.clone(), connections.clone());
+    let (broken, events) = (front.clone(), plan.events.clone());
+    let watch = async move { tell(&events, Event::Failed(broken.broken().await)) };
+    env.spawn(Queue::Ingest, watch).detach();
+
+    wait_for(env, &plan.shared, Phase::Draining, LOOK).await;
+    connections.drain();
+    let ended = async {
+        connections.ended().await;
+        tell(&plan.events, Event::Drained);
+        std::future::pending::<()>().await;
+    };
+    // The other cores may still need this one's shards.
+    let told = wait_for(env, &plan.shared, Phase::Ending, LOOK_SOON);
+    futures_lite::future::or(ended, told).await;
+    connections.close_all();
+    Ok(())
+}
+
+fn sweep_for_ever(env: &RealEnv, front: Rc<Front<RealEnv>>, connections: Connections) {
+    let sweeper = env.clone();
+    let sweep = async move {
+        loop {
+            sweeper.sleep(SWEEP).await;
+            front.doors().idle_closed.add(connections.sweep(sweeper.now_mono()));
+            let mesh = front.cluster.mesh();
+            let queued: usize = mesh.cores().map(|core| mesh.queued(core)).sum();
+            let gauge = &front.doors().mesh_queued;
+            gauge.sub(gauge.get());
+            gauge.add(queued as u64);
+        }
+    };
+    env.spawn(Queue::Ingest, sweep).detach();
+}

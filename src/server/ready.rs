@@ -1,0 +1,79 @@
+//! What the server prints when it is ready, for people and for scripts: one fact a line.
+
+use crate::config::Sync;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The facts.
+pub struct Report {
+    pub http: Vec<SocketAddr>,
+    pub telnet: Vec<SocketAddr>,
+    pub cores: usize,
+    pub pinned: bool,
+    pub sync: Sync,
+    pub sync_interval: Duration,
+    pub data: PathBuf,
+}
+
+impl Report {
+    /// Prints it; a closed standard output is no reason to stop.
+    pub fn print(&self, shards: u32) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(self.text(shards).as_bytes()).and_then(|()| out.flush());
+    }
+
+    fn text(&self, shards: u32) -> String {
+        let mut lines = vec![format!("ringtail {}", env!("CARGO_PKG_VERSION"))];
+        let doors = [("http", &self.http), ("telnet", &self.telnet)];
+        for (name, addresses) in doors {
+            lines.extend(addresses.iter().map(|address| format!("listening  {name} {address}")));
+        }
+        let pinned = if self.pinned { "pinned" } else { "unpinned" };
+        lines.push(format!("shards     {shards} on {} cores ({pinned})", self.cores));
+        let durability = match self.sync {
+            Sync::Always => "always (a write is on disk before it is acknowledged)".to_owned(),
+            Sync::Interval => {
+                let ms = self.sync_interval.as_millis();
+                format!("interval (a power cut may take up to {ms} ms of acknowledged writes)")
+            }
+            Sync::Never => "never (a power cut may take acknowledged writes)".to_owned(),
+        };
+        lines.push(format!("durability {durability}"));
+        lines.push(format!("data       {}", self.data.display()));
+        let open = self.http.iter().chain(&self.telnet).find(|one| !one.ip().is_loopback());
+        if let Some(address) = open {
+            lines.push(format!(
+                "warning    {address} is open to other machines, without a password"
+            ));
+        }
+        lines.push("ready\n".to_owned());
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_has_its_line_and_open_ports_a_warning() {
+        let mut report = Report {
+            http: vec!["127.0.0.1:8086".parse().unwrap()],
+            telnet: vec![],
+            cores: 2,
+            pinned: true,
+            sync: Sync::Always,
+            sync_interval: Duration::ZERO,
+            data: "/data".into(),
+        };
+        let text = report.text(4);
+        assert!(
+            text.contains("\nlistening  http 127.0.0.1:8086\nshards     4 on 2 cores (pinned)\n")
+        );
+        assert!(text.ends_with("\nready\n") && !text.contains("warning"));
+        report.telnet.push("0.0.0.0:4242".parse().unwrap());
+        assert!(report.text(4).contains("warning    0.0.0.0:4242 is open"));
+    }
+}

@@ -1,0 +1,29 @@
+//! SIGTERM and SIGINT: the first asks the server to finish, the second ends it at once.
+
+use super::ServeError;
+use super::phase::Event;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::mpsc::Sender;
+
+/// Status of a process that a second signal ended.
+const FORCED: i32 = 1;
+
+/// Watches for signals in a thread of its own.
+pub fn watch(events: Sender<Event>) -> Result<(), ServeError> {
+    let failed = |error: std::io::Error| ServeError::io("signals cannot be watched", &error);
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let watch = move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                eprintln!("ringtail: second signal, leaving at once");
+                std::process::exit(FORCED);
+            }
+            if events.send(Event::Signal).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(watch).map(|_| ()).map_err(failed)
+}
