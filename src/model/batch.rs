@@ -4,6 +4,7 @@
 //! appends them; a flush sorts them into a segment. There are no row objects in between.
 
 use super::{Bitmap, ColumnId, DbId, FieldType, MeasurementId, PartitionId, SeriesId};
+use std::ops::Range;
 
 /// A row's series: an id the owner has taught the sender, or the index of a key that travels with
 /// the request (`WriteRequest::new_series`).
@@ -163,10 +164,35 @@ impl Column {
         Column { id, values, validity: Some(Bitmap::filled(rows, false)) }
     }
 
+    /// A copy of some rows; empty when they are not all there.
+    pub fn slice(&self, rows: Range<usize>) -> Column {
+        let values = match &self.values {
+            Values::Float(values) => Values::Float(part(values, &rows)),
+            Values::Integer(values) => Values::Integer(part(values, &rows)),
+            Values::Unsigned(values) => Values::Unsigned(part(values, &rows)),
+            Values::Boolean(values) => Values::Boolean(part(values, &rows)),
+            Values::String(strings) => {
+                let mut out = Strings::default();
+                rows.clone().for_each(|row| out.push(strings.get(row)));
+                Values::String(out)
+            }
+        };
+        let validity = self.validity.as_ref().map(|bits| {
+            let mut out = Bitmap::default();
+            rows.for_each(|row| out.push(bits.get(row)));
+            out
+        });
+        Column { id: self.id, values, validity }
+    }
+
     /// Whether `row` has a value.
     pub fn is_valid(&self, row: usize) -> bool {
         self.validity.as_ref().is_none_or(|bits| bits.get(row))
     }
+}
+
+fn part<T: Copy>(values: &[T], rows: &Range<usize>) -> Vec<T> {
+    values.get(rows.clone()).unwrap_or(&[]).to_vec()
 }
 
 /// Rows of one partition that share one layout (sorted set of columns), as columns.
@@ -186,6 +212,16 @@ impl Batch {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.times.len()
+    }
+
+    /// A copy of some rows; empty when they are not all there.
+    pub fn slice(&self, rows: Range<usize>) -> Batch {
+        Batch {
+            partition: self.partition,
+            series: self.series.get(rows.clone()).unwrap_or(&[]).to_vec(),
+            times: self.times.get(rows.clone()).unwrap_or(&[]).to_vec(),
+            columns: self.columns.iter().map(|column| column.slice(rows.clone())).collect(),
+        }
     }
 }
 
@@ -224,6 +260,33 @@ mod tests {
         }
         let texts: Vec<&[u8]> = (0..5).map(|row| strings.get(row)).collect();
         assert_eq!(texts, [b"".as_slice(), b"a", b"", b"bc", b""]);
+    }
+
+    #[test]
+    fn slices_are_the_rows_they_name() {
+        let mut strings = Strings::default();
+        (0..70).for_each(|n| strings.push("x".repeat(n % 3).as_bytes()));
+        let mut bits = Bitmap::default();
+        (0..70).for_each(|n| bits.push(n % 7 != 0));
+        let id = ColumnId::new(crate::model::FieldNo(1), FieldType::String);
+        let column = Column { id, values: Values::String(strings), validity: Some(bits) };
+        let batch = Batch {
+            partition: PartitionId(1),
+            series: (0..70).map(SeriesRef::new_key).collect(),
+            times: (0..70).collect(),
+            columns: vec![column.clone()],
+        };
+        let part = batch.slice(5..69);
+        assert_eq!((part.rows(), part.times[0], part.series[63]), (64, 5, SeriesRef::new_key(68)));
+        for row in 0..64 {
+            assert_eq!(part.columns[0].is_valid(row), column.is_valid(row + 5));
+            let (Values::String(some), Values::String(all)) =
+                (&part.columns[0].values, &column.values)
+            else {
+                panic!("strings stay strings");
+            };
+            assert_eq!(some.get(row), all.get(row + 5));
+        }
     }
 
     #[test]

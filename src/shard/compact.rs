@@ -10,6 +10,7 @@ use super::flush::log_failure;
 use super::merge::{Merger, drop_expired};
 use super::segment::{FileMeta, Reader, SectionKey, SegmentError, Select, Writer};
 use super::source::{Pass, passes};
+use super::tombstone::Tombstones;
 use super::version::Section;
 use super::{Inner, Shard, manifest, names};
 use crate::codec::chunk::Effort;
@@ -72,6 +73,9 @@ impl<E: Env> Inner<E> {
 
     async fn compact_once(&self) -> Result<(), String> {
         self.unlink_doomed().await?;
+        // A flush that was under way when a partition was dropped may have brought it back.
+        let dropped: Vec<_> = self.dropped_partitions.borrow().iter().copied().collect();
+        self.drop_sections(&dropped).await?;
         if self.manifest.borrow().indexes.len() > INDEX_FILES {
             self.merge_indexes().await?;
         }
@@ -128,7 +132,7 @@ impl<E: Env> Inner<E> {
             return Ok(());
         }
         let file_id = self.next_file_id();
-        let path = names::segment(&self.dir, file_id);
+        let path = names::temporary(&self.dir, file_id);
         let added = match self.write_merged(job, file_id, &path).await {
             Ok(meta) => meta,
             Err(error) => {
@@ -136,24 +140,48 @@ impl<E: Env> Inner<E> {
                 return Err(error.to_string());
             }
         };
-        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+        if self.dropped_partitions.borrow().contains(&job.place.0) {
+            return match added {
+                Some(_) => self.env.disk().remove(&path).await.map_err(|error| error.to_string()),
+                None => Ok(()),
+            };
+        }
         let reader = match &added {
-            Some(_) => Some(self.open_segment(file_id).await?),
+            Some(_) => {
+                self.name_file(&path, &names::segment(&self.dir, file_id)).await?;
+                self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+                Some(self.open_segment(file_id).await?)
+            }
             None => None,
         };
+        self.replace_sections(job, added, reader).await
+    }
+
+    /// The merged section takes the place of the job's, in the manifest and for readers.
+    async fn replace_sections(
+        &self,
+        job: &Job<E>,
+        added: Option<FileMeta>,
+        reader: Option<Rc<Reader<E>>>,
+    ) -> Result<(), String> {
         let removed: Vec<(u64, SectionKey)> =
             job.sections.iter().map(|s| (s.reader.ident().file_id, s.meta.key)).collect();
-        if self.dropped_partitions.borrow().contains(&job.place.0) {
-            return self.env.disk().remove(&path).await.map_err(|error| error.to_string());
-        }
         let bytes = added.as_ref().map_or(0, |meta| meta.bytes);
-        let tombstones = self.needed_tombstones(&removed, added.as_ref());
-        let packed = job.effort == Effort::Pco;
-        let edit = manifest::Edit::Compact { added, packed, removed: removed.clone(), tombstones };
-        self.edit(edit).await?;
-        if let Some(reader) = &reader {
-            self.install(|version| version.add_file(reader, |_| true));
-        }
+        let added_seq = added.iter().flat_map(|meta| &meta.sections).map(|s| s.key.max_seq).min();
+        self.edit(|| {
+            let mut tombstones = Vec::new();
+            self.needed_tombstones(&removed, added_seq).write(&mut tombstones);
+            let packed = job.effort == Effort::Pco;
+            manifest::Edit::Compact { added, packed, removed: removed.clone(), tombstones }
+        })
+        .await?;
+        let needed = self.needed_tombstones(&removed, added_seq);
+        self.install(|version| {
+            version.tombstones = Rc::new(needed);
+            if let Some(reader) = &reader {
+                version.add_file(reader, |_| true);
+            }
+        });
         self.retire_sections(&removed);
         let mut counters = self.counters.borrow_mut();
         counters.compactions += 1;
@@ -161,28 +189,25 @@ impl<E: Env> Inner<E> {
         Ok(())
     }
 
-    /// Deletes that a source left after this compaction must still obey, as the manifest keeps
-    /// them.
+    /// Deletes that a source left after a compaction must still obey.
     fn needed_tombstones(
         &self,
         removed: &[(u64, SectionKey)],
-        added: Option<&FileMeta>,
-    ) -> Vec<u8> {
+        added_seq: Option<u64>,
+    ) -> Tombstones {
         let version = self.version.borrow();
         let left = version.sections.values().flatten().filter(|section| {
             !removed.contains(&(section.reader.ident().file_id, section.meta.key))
         });
         let oldest = left
             .map(|section| section.meta.key.max_seq)
-            .chain(added.into_iter().flat_map(|meta| &meta.sections).map(|s| s.key.max_seq))
+            .chain(added_seq)
             .chain(version.frozen.as_ref().map(|_| self.frozen_seq.get()))
             .min()
             .unwrap_or(u64::MAX);
-        let mut tombstones = super::tombstone::Tombstones::clone(&version.tombstones);
+        let mut tombstones = Tombstones::clone(&version.tombstones);
         tombstones.retain_newer_than(oldest);
-        let mut out = Vec::new();
-        tombstones.write(&mut out);
-        out
+        tombstones
     }
 
     async fn write_merged(
@@ -299,7 +324,7 @@ impl<E: Env> Inner<E> {
             files.push(file);
         }
         self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-        self.edit(manifest::Edit::Forget { files }).await
+        self.edit(|| manifest::Edit::Forget { files }).await
     }
 
     /// Replaces all index files by one that holds every living series.
@@ -308,7 +333,7 @@ impl<E: Env> Inner<E> {
         let task = self.index.borrow().begin_base();
         let base = self.write_index(task).await?;
         self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-        self.edit(manifest::Edit::MergeIndex { base, merged: merged.clone() }).await?;
+        self.edit(|| manifest::Edit::MergeIndex { base, merged: merged.clone() }).await?;
         self.doomed.borrow_mut().extend(merged.into_iter().map(|file| (file, None)));
         Ok(())
     }

@@ -23,26 +23,32 @@ impl<E: Env> Inner<E> {
     }
 }
 
+impl<E: Env> Inner<E> {
+    /// Takes the sections of these partitions out of the manifest and out of sight.
+    pub(super) async fn drop_sections(&self, partitions: &[PartitionId]) -> Result<(), String> {
+        let removed = self.manifest.borrow().sections_of(partitions);
+        if removed.is_empty() {
+            return Ok(());
+        }
+        self.edit(|| manifest::Edit::Compact {
+            added: None,
+            packed: false,
+            removed: removed.clone(),
+            tombstones: self.manifest.borrow().tombstones.clone(),
+        })
+        .await?;
+        self.retire_sections(&removed);
+        Ok(())
+    }
+}
+
 impl<E: Env> Shard<E> {
     /// The catalog dropped partitions: their rows are gone at once and their files are unlinked
     /// after the last reader. Durable when it comes back.
     pub async fn drop_partitions(&self, partitions: &[PartitionId]) -> Result<(), String> {
         let inner = &self.inner;
         inner.dropped_partitions.borrow_mut().extend(partitions);
-        let removed = inner.manifest.borrow().sections_of(partitions);
-        if removed.is_empty() {
-            return Ok(());
-        }
-        let tombstones = inner.manifest.borrow().tombstones.clone();
-        let edit = manifest::Edit::Compact {
-            added: None,
-            packed: false,
-            removed: removed.clone(),
-            tombstones,
-        };
-        inner.edit(edit).await?;
-        inner.retire_sections(&removed);
-        Ok(())
+        inner.drop_sections(partitions).await
     }
 
     /// The catalog dropped a measurement: its series are dead at once.

@@ -13,6 +13,7 @@ use super::{Inner, Shard, index_file, manifest, names};
 use crate::codec::chunk::Effort;
 use crate::env::{Disk, Env};
 use crate::model::PartitionId;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -112,10 +113,12 @@ impl<E: Env> Inner<E> {
             None => None,
         };
         let bytes = file.as_ref().map_or(0, |meta| meta.bytes);
-        let mut tombstones = Vec::new();
-        self.version.borrow().tombstones.write(&mut tombstones);
-        let replay_from = last_seq + 1;
-        self.edit(manifest::Edit::Flush { replay_from, file, index, tombstones }).await?;
+        self.edit(|| {
+            let mut tombstones = Vec::new();
+            self.version.borrow().tombstones.write(&mut tombstones);
+            manifest::Edit::Flush { replay_from: last_seq + 1, file, index, tombstones }
+        })
+        .await?;
         self.install(|version| {
             version.frozen = None;
             if let Some(reader) = &reader {
@@ -156,7 +159,7 @@ impl<E: Env> Inner<E> {
             return Ok(None);
         }
         let file_id = self.next_file_id();
-        let path = names::segment(&self.dir, file_id);
+        let path = names::temporary(&self.dir, file_id);
         let written = async {
             let mut writer = Writer::create(&self.env, &path, self.ident(file_id)).await?;
             for (partition, day) in sections {
@@ -173,7 +176,10 @@ impl<E: Env> Inner<E> {
             writer.finish().await
         };
         match written.await {
-            Ok(meta) => Ok(Some(meta)),
+            Ok(meta) => {
+                self.name_file(&path, &names::segment(&self.dir, file_id)).await?;
+                Ok(Some(meta))
+            }
             Err(error) => {
                 let _ = self.env.disk().remove(&path).await;
                 Err(error.to_string())
@@ -181,13 +187,21 @@ impl<E: Env> Inner<E> {
         }
     }
 
+    /// A file gets its name when it is whole, so that what a crash leaves half written is a temporary.
+    pub(super) async fn name_file(&self, from: &Path, to: &Path) -> Result<(), String> {
+        self.env.disk().rename(from, to).await.map_err(|error| error.to_string())
+    }
+
     pub(super) async fn write_index(&self, task: DeltaTask) -> Result<u64, String> {
         let file_id = self.next_file_id();
-        let path = names::index(&self.dir, file_id);
+        let path = names::temporary(&self.dir, file_id);
         let written =
             index_file::write(&self.env, &path, self.ident(file_id), &self.index, task).await;
         match written {
-            Ok(()) => Ok(file_id),
+            Ok(()) => {
+                self.name_file(&path, &names::index(&self.dir, file_id)).await?;
+                Ok(file_id)
+            }
             Err((error, task)) => {
                 self.index.borrow_mut().put_back(task.mark().clone());
                 let _ = self.env.disk().remove(&path).await;

@@ -218,6 +218,40 @@ fn a_life_without_faults_reads_what_it_wrote_after_every_step() {
 }
 
 #[test]
+fn a_request_larger_than_a_commit_is_cut_and_comes_back_whole() {
+    let sim = crate::env::sim::Sim::new(3);
+    let rows: Vec<(u32, i64, u32, i64)> =
+        (0..1_000_000i64).map(|n| (n as u32 % 10, n, 1, (n * n) ^ (n << 40))).collect();
+    let steps = [Step::Write(rows)];
+    let large = Options {
+        log: log::Options { file_bytes: 16 << 20, ..options().log },
+        head_bytes_max: 64 << 20,
+        ..options()
+    };
+    let open = async || {
+        let env = sim.env(0);
+        let opened = Shard::open(&env, Path::new(ROOT), &STORE, ShardId(0), large).await;
+        opened.unwrap_or_else(|error| panic!("{error}")).shard
+    };
+    sim.run(async {
+        let shard = open().await;
+        run_step(&shard, &steps[0]).await;
+        assert!(shard.counters().commits > 1);
+    })
+    .unwrap();
+    let again =
+        crate::env::sim::Sim::restart(4, sim.disk().power_cut(crate::env::sim::CutMode::DropAll));
+    again
+        .run(async {
+            let env = again.env(0);
+            let opened = Shard::open(&env, Path::new(ROOT), &STORE, ShardId(0), large).await;
+            let shard = opened.unwrap_or_else(|error| panic!("{error}")).shard;
+            assert!(read(&shard).await == model(&steps));
+        })
+        .unwrap();
+}
+
+#[test]
 fn a_life_cut_anywhere_keeps_what_was_acknowledged() {
     let acknowledged = Rc::new(RefCell::new(0));
     let life = |env: SimEnv| {

@@ -258,9 +258,11 @@ impl<E: Env> Inner<E> {
         self.failure.borrow().is_some()
     }
 
-    /// Makes a manifest edit durable and applies it. After an error the shard has failed.
-    async fn edit(&self, edit: manifest::Edit) -> Result<(), String> {
+    /// Makes a manifest edit durable and applies it. The edit is made when no other is under way, so it
+    /// says nothing that another has changed meanwhile. After an error the shard has failed.
+    async fn edit(&self, edit: impl FnOnce() -> manifest::Edit) -> Result<(), String> {
         let _pass = self.editing.enter().await;
+        let edit = edit();
         let journal = self.journal.borrow_mut().take();
         let Some(mut journal) = journal else { return Err("the manifest is closed".to_owned()) };
         let done = self.write_edit(&mut journal, edit).await;

@@ -37,6 +37,11 @@ pub fn index(shard: &Path, id: u64) -> PathBuf {
     shard.join(format!("{id:016x}.index"))
 }
 
+/// A segment or index file while it is written.
+pub fn temporary(shard: &Path, id: u64) -> PathBuf {
+    shard.join(format!("{id:016x}.tmp"))
+}
+
 /// What a name in a shard's folder is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -77,7 +82,7 @@ mod tests {
         assert_eq!(kind_of(&name(segment(dir, 0x1f))), Kind::Segment(0x1f));
         assert_eq!(kind_of(&name(index(dir, 7))), Kind::Index(7));
         assert_eq!(kind_of("manifest-000001"), Kind::Own);
-        assert_eq!(kind_of("x.tmp"), Kind::Temporary);
+        assert_eq!(kind_of(&name(temporary(dir, 7))), Kind::Temporary);
         assert_eq!(kind_of("1f.segment"), Kind::Unknown);
         assert_eq!(kind_of("lost+found"), Kind::Unknown);
     }

@@ -107,6 +107,7 @@ impl<E: Env> Shard<E> {
         let inner = Rc::new(parts.assemble(env));
         // What replaces lost records must not wait in a log whose damage stays on disk.
         inner.flush_wanted.set(!recovered.lost.is_empty());
+        inner.forget_removed().await?;
         inner.start();
         Ok(Opened { shard: Shard { inner }, recovered, quarantined })
     }
@@ -207,6 +208,16 @@ impl<E: Env> Parts<E> {
 }
 
 impl<E: Env> Inner<E> {
+    /// The files that the manifest names as removed are gone now: `tidy` saw to it.
+    async fn forget_removed(&self) -> Result<(), OpenError> {
+        let files: Vec<u64> = self.manifest.borrow().removed.iter().copied().collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let done = self.edit(|| manifest::Edit::Forget { files }).await;
+        done.map_err(|what| OpenError::Manifest { file: self.dir.join("manifest"), what })
+    }
+
     fn start(self: &Rc<Self>) {
         self.env.spawn(Queue::Ingest, self.clone().commit_loop()).detach();
         self.env.spawn(Queue::Background, self.clone().flush_loop()).detach();
@@ -238,7 +249,10 @@ impl Replayed {
             Record::Delete { series, range } => {
                 let series = series.into_iter().map(|id| id.0).collect();
                 self.head.delete(seq, &series, range);
-                self.tombstones.push(Tombstone { seq, series, range });
+                // A flush after the delete has put it into the manifest, before its record was released.
+                if self.tombstones.iter().all(|known| known.seq != seq) {
+                    self.tombstones.push(Tombstone { seq, series, range });
+                }
             }
             Record::Retire(series) => {
                 self.index.retire(&series.into_iter().map(|id| id.0).collect());

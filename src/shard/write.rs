@@ -22,8 +22,10 @@ use std::cell::RefMut;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Encoded records beyond this start a commit of their own (bytes).
+/// Encoded records beyond this wait for the next commit (bytes).
 const COMMIT_BYTES: usize = 4 << 20;
+/// A Batch larger than this becomes several records, so that every record fits into a commit (bytes).
+const RECORD_BYTES: usize = 2 << 20;
 
 /// What a write gives back.
 #[derive(Debug)]
@@ -109,15 +111,9 @@ impl<E: Env> Inner<E> {
                 group.answer_only();
                 continue;
             }
-            let started = self.env.now_mono();
             let first_seq = self.log.next_seq();
-            let bytes = group.bytes.len();
-            let done = self.log.commit(&group.bytes, first_seq, group.count, self.edit.get()).await;
-            match done {
-                Ok(()) => {
-                    self.note_commit(started, bytes, group.count);
-                    self.apply(group, first_seq);
-                }
+            match self.commit(&group).await {
+                Ok(()) => self.apply(group, first_seq),
                 Err(LogError::Full) => group.refuse(&WriteError::DiskFull),
                 Err(error) => {
                     self.fail(error.to_string());
@@ -126,6 +122,24 @@ impl<E: Env> Inner<E> {
             }
         }
         self.queue.borrow_mut().clear();
+    }
+
+    /// Writes a group: one commit, or several when a single request is larger than a commit should be.
+    async fn commit(&self, group: &Group) -> Result<(), LogError> {
+        let (mut start, mut done) = (0, 0);
+        let whole = (group.bytes.len(), group.count);
+        for (end, count) in group.cuts.iter().copied().chain([whole]) {
+            let bytes = group.bytes.get(start..end).unwrap_or(&[]);
+            if count == done {
+                continue;
+            }
+            let started = self.env.now_mono();
+            let first_seq = self.log.next_seq();
+            self.log.commit(bytes, first_seq, count - done, self.edit.get()).await?;
+            self.note_commit(started, bytes.len(), count - done);
+            (start, done) = (end, count);
+        }
+        Ok(())
     }
 
     /// Waits for something to commit; seals the log after a while of idleness.
@@ -294,6 +308,8 @@ impl Interner<'_> {
 struct Group {
     bytes: Vec<u8>,
     count: u32,
+    /// Where the records are cut into commits: bytes and records before each cut.
+    cuts: Vec<(usize, u32)>,
     steps: Vec<Step>,
 }
 
@@ -301,10 +317,10 @@ struct Group {
 enum Step {
     /// One record; the index knows the series already.
     Defined,
-    /// One record per piece.
     Write {
         write: WriteRequest,
         resolved: Resolved,
+        records: u32,
         done: Giver<Result<Written, WriteError>>,
     },
     Delete {
@@ -330,11 +346,32 @@ impl Group {
         resolved: Resolved,
         done: Giver<Result<Written, WriteError>>,
     ) {
+        let before = self.count;
         for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
+            self.push_batch(batch, ids);
+        }
+        self.steps.push(Step::Write { write, resolved, records: self.count - before, done });
+    }
+
+    fn push_batch(&mut self, batch: &Batch, ids: &[SeriesId]) {
+        let values: usize = batch.columns.iter().map(|column| column.values.bytes()).sum();
+        let bytes = values + batch.rows() * 12;
+        if bytes <= RECORD_BYTES {
             record::put_rows(batch, ids, &mut self.bytes);
             self.count += 1;
+            return;
         }
-        self.steps.push(Step::Write { write, resolved, done });
+        let step = (batch.rows() * RECORD_BYTES / bytes).max(1);
+        for start in (0..batch.rows()).step_by(step) {
+            let rows = start..(start + step).min(batch.rows());
+            let part = batch.slice(rows.clone());
+            record::put_rows(&part, ids.get(rows).unwrap_or(&[]), &mut self.bytes);
+            self.count += 1;
+            let cut = self.cuts.last().map_or(0, |(end, _)| *end);
+            if self.bytes.len() - cut >= COMMIT_BYTES {
+                self.cuts.push((self.bytes.len(), self.count));
+            }
+        }
     }
 
     /// Nothing was to be committed.
@@ -342,7 +379,7 @@ impl Group {
         for step in self.steps {
             match step {
                 Step::Refused { error, done } => done.keep(Err(error)),
-                Step::Write { write, resolved, done } => {
+                Step::Write { write, resolved, done, .. } => {
                     done.keep(Ok(Written { ids: resolved.new, spent: write }));
                 }
                 Step::Defined | Step::Delete { .. } | Step::Retire { .. } => {}
@@ -375,11 +412,11 @@ impl<E: Env> Inner<E> {
             match step {
                 Step::Defined => seq += 1,
                 Step::Refused { error, done } => done.keep(Err(error)),
-                Step::Write { write, resolved, done } => {
+                Step::Write { write, resolved, records, done } => {
                     for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
                         self.append(seq, batch, ids);
-                        seq += 1;
                     }
+                    seq += u64::from(records);
                     done.keep(Ok(Written { ids: resolved.new, spent: write }));
                 }
                 Step::Delete { series, range, done } => {
