@@ -250,10 +250,10 @@ impl Samples {
             order.sort_by(|a, b| by_value(a, b).then(compare(a, b)));
             order.dedup_by(|a, b| by_value(a, b).is_eq());
         }
-        if order.is_sorted_by(|a, b| compare(a, b).is_le()) && order.len() == self.times.len() {
+        order.sort_by(compare);
+        if order.len() == self.times.len() && order.is_sorted() {
             return;
         }
-        order.sort_by(compare);
         let times = order.iter().map(time).collect();
         let values = order.iter().filter_map(|at| self.values.get(*at).cloned()).collect();
         let aux = order.iter().flat_map(|at| aux(at).to_vec()).collect();
@@ -305,7 +305,8 @@ pub fn compare_values(left: &Value, right: &Value) -> Ordering {
     }
 }
 
-fn compare_aux(left: &[Option<Value>], right: &[Option<Value>]) -> Ordering {
+/// The order of what travels with two points: missing first, then by value.
+pub fn compare_aux(left: &[Option<Value>], right: &[Option<Value>]) -> Ordering {
     let compare = |(left, right): (&Option<Value>, &Option<Value>)| match (left, right) {
         (Some(left), Some(right)) => compare_values(left, right),
         _ => left.is_some().cmp(&right.is_some()),
