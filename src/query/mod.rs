@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod define;
+mod delete;
 mod gather;
 mod plan;
 pub mod result;
@@ -134,6 +135,17 @@ async fn run_one(
         | Statement::DropShard(_) => define::run(context, statement).await,
         Statement::ShowDatabases => show::databases(context, sink).await,
         Statement::ShowRetentionPolicies(db) => show::policies(context, db.as_deref(), sink).await,
+        Statement::ShowMeasurements(show) => show::measurements(context, show, sink).await,
+        Statement::ShowSeries(list) => show::series(context, list, sink).await,
+        Statement::ShowTagKeys(list) => show::tag_keys(context, list, sink).await,
+        Statement::ShowTagValues(show) => show::tag_values(context, show, sink).await,
+        Statement::ShowFieldKeys(list) => show::field_keys(context, list, sink).await,
+        Statement::Delete(delete) => {
+            delete::rows(context, &delete.sources, delete.condition.as_ref()).await
+        }
+        Statement::DropSeries(drop) => {
+            delete::series(context, &drop.sources, drop.condition.as_ref()).await
+        }
         Statement::Select(query) => match select::run(context, query, sink).await {
             Err(QueryError::NotSupported(_)) => {
                 Err(QueryError::NotSupported(statement.to_string()))

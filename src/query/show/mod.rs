@@ -2,6 +2,13 @@
 //!
 //! In: the statement. Out: listings in InfluxDB's order and shape.
 
+mod lists;
+mod measurements;
+pub(super) mod target;
+
+pub(super) use lists::{field_keys, series, tag_keys, tag_values};
+pub(super) use measurements::measurements;
+
 use super::result::{Cell, ResultPart, Series, Sink};
 use super::{Context, QueryError};
 use crate::influxql::duration::print_go;

@@ -1,0 +1,241 @@
+//! SHOW SERIES, TAG KEYS, TAG VALUES and FIELD KEYS: from the shards' indexes and the catalog.
+//!
+//! In: the statement's clauses. Out: one listing, or one per measurement, each sorted.
+
+use super::target::{Target, filter};
+use crate::influxql::ast::{Listing, ShowTagValues, TagKeys};
+use crate::model::{MeasurementId, PartitionId, SeriesKey, TimeRange};
+use crate::query::gather::ask;
+use crate::query::result::{Cell, ResultPart, Series, Sink};
+use crate::query::source::bytes_regex;
+use crate::query::{Context, QueryError};
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{Found, KeyFilter, Lookup, Want};
+use std::collections::{BTreeMap, BTreeSet};
+
+const OPERATOR: &str = "invalid tag comparison operator";
+
+/// Rows of each measurement, by its name.
+type ByName<T> = BTreeMap<Box<[u8]>, BTreeSet<T>>;
+
+/// SHOW SERIES: keys in line protocol's escapes; LIMIT and OFFSET over all of them.
+pub async fn series(
+    context: Context<'_>,
+    list: &Listing,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
+    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let within = range.map(|range| (partitions(context, &target, range), range));
+    let mut rows: ByName<Vec<u8>> = BTreeMap::new();
+    for found in look_up(context, &target, filter, within, Want::Keys).await? {
+        let Found::Keys(found) = found else { continue };
+        let names = target.names();
+        for (id, keys) in found {
+            let Some(name) = names.get(&id) else { continue };
+            let texts = keys.iter().filter_map(|key| SeriesKey::from_bytes(key)).map(|k| text(&k));
+            rows.entry(name.clone()).or_default().extend(texts);
+        }
+    }
+    let rows = rows.into_values().flatten().map(|key| vec![Cell::text(key)]);
+    let rows = cut(rows, list.limit, list.offset);
+    send(context, None, &["key"], rows, sink).await
+}
+
+/// SHOW TAG KEYS, by measurement; a condition on time limits partitions only.
+pub async fn tag_keys(
+    context: Context<'_>,
+    list: &Listing,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
+    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
+    let (names, mut rows) = (target.names(), ByName::<Box<[u8]>>::new());
+    for found in look_up(context, &target, filter, within, Want::TagKeys).await? {
+        let Found::TagKeys(found) = found else { continue };
+        add(&names, &mut rows, found);
+    }
+    for (name, keys) in rows {
+        let keys = cut(keys.into_iter().map(|key| vec![Cell::text(key)]), list.limit, list.offset);
+        send(context, Some(&name), &["tagKey"], keys, sink).await?;
+    }
+    Ok(())
+}
+
+/// SHOW TAG VALUES, by measurement.
+pub async fn tag_values(
+    context: Context<'_>,
+    show: &ShowTagValues,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let list = &show.listing;
+    let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
+    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
+    let want = Want::TagValues(key_filter(&show.keys)?);
+    let (names, mut rows) = (target.names(), ByName::<(Box<[u8]>, Box<[u8]>)>::new());
+    for found in look_up(context, &target, filter, within, want).await? {
+        let Found::TagValues(found) = found else { continue };
+        add(&names, &mut rows, found);
+    }
+    for (name, pairs) in rows {
+        let pairs = pairs.into_iter().map(|(key, value)| vec![Cell::text(key), Cell::text(value)]);
+        let pairs = cut(pairs, list.limit, list.offset);
+        send(context, Some(&name), &["key", "value"], pairs, sink).await?;
+    }
+    Ok(())
+}
+
+/// SHOW FIELD KEYS, by measurement: what the catalog knows of those that have series.
+pub async fn field_keys(
+    context: Context<'_>,
+    list: &Listing,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
+    let live = live(context, &target, TagFilter::All).await?;
+    for (name, id) in &target.measurements {
+        if !live.contains(id) {
+            continue;
+        }
+        let rows = field_rows(context, &target, *id);
+        let rows = cut(rows.into_iter(), list.limit, list.offset);
+        send(context, Some(name), &["fieldKey", "fieldType"], rows, sink).await?;
+    }
+    Ok(())
+}
+
+fn field_rows(context: Context<'_>, target: &Target, id: MeasurementId) -> Vec<Vec<Cell>> {
+    let catalog = context.cluster.catalog();
+    let Some(policy) = target.policy else { return Vec::new() };
+    let mut rows: BTreeSet<(&[u8], &str)> = BTreeSet::new();
+    for field in catalog.fields(policy, id) {
+        let Some(name) = catalog.field_name(field.field) else { continue };
+        rows.extend(field.types.iter().map(|kind| (name, kind.name())));
+    }
+    rows.into_iter().map(|(name, kind)| vec![Cell::text(name), Cell::text(kind)]).collect()
+}
+
+/// The measurements of the target that have a series that passes.
+pub async fn live(
+    context: Context<'_>,
+    target: &Target,
+    filter: TagFilter,
+) -> Result<BTreeSet<MeasurementId>, QueryError> {
+    let mut out = BTreeSet::new();
+    for found in look_up(context, target, filter, None, Want::Measurements).await? {
+        let Found::Measurements(found) = found else { continue };
+        out.extend(found);
+    }
+    Ok(out)
+}
+
+/// Asks the indexes about the target; nothing to ask when it has no measurement.
+async fn look_up(
+    context: Context<'_>,
+    target: &Target,
+    series: TagFilter,
+    within: Option<(Vec<PartitionId>, TimeRange)>,
+    want: Want,
+) -> Result<Vec<Found>, QueryError> {
+    let measurements = target.ids();
+    if measurements.is_empty() {
+        return Ok(Vec::new());
+    }
+    ask(context, Lookup { db: target.db, measurements, series, within, want }).await
+}
+
+/// The partitions of all policies of the target's database that meet a range.
+fn partitions(context: Context<'_>, target: &Target, range: TimeRange) -> Vec<PartitionId> {
+    let catalog = context.cluster.catalog();
+    let Some(database) = catalog.database_by_id(target.db) else { return Vec::new() };
+    let of = |policy: &crate::model::PolicyId| catalog.partitions_in(*policy, range);
+    database.policies.iter().flat_map(of).map(|partition| partition.id).collect()
+}
+
+fn add<T: Ord>(
+    names: &BTreeMap<MeasurementId, Box<[u8]>>,
+    rows: &mut ByName<T>,
+    found: Vec<(MeasurementId, Vec<T>)>,
+) {
+    for (id, entries) in found {
+        if let Some(name) = names.get(&id) {
+            rows.entry(name.clone()).or_default().extend(entries);
+        }
+    }
+}
+
+fn key_filter(keys: &TagKeys) -> Result<KeyFilter, QueryError> {
+    let bytes = |key: &String| Box::from(key.as_bytes());
+    Ok(match keys {
+        TagKeys::Equal(key) => KeyFilter::In(vec![bytes(key)]),
+        TagKeys::NotEqual(key) => KeyFilter::NotEquals(bytes(key)),
+        TagKeys::Match(regex) => KeyFilter::Matches(bytes_regex(regex)?),
+        TagKeys::NotMatch(regex) => KeyFilter::NotMatches(bytes_regex(regex)?),
+        TagKeys::In(keys) => KeyFilter::In(keys.iter().map(bytes).collect()),
+    })
+}
+
+/// LIMIT and OFFSET of a listing; 0 is no limit.
+pub fn cut(rows: impl Iterator<Item = Vec<Cell>>, limit: u64, offset: u64) -> Vec<Vec<Cell>> {
+    let limit = if limit == 0 { usize::MAX } else { limit as usize };
+    rows.skip(offset as usize).take(limit).collect()
+}
+
+/// Sends a listing, unless it is empty.
+pub async fn send(
+    context: Context<'_>,
+    name: Option<&[u8]>,
+    columns: &[&str],
+    rows: Vec<Vec<Cell>>,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let series = Series::listing(name, columns, rows);
+    Ok(sink.part(ResultPart::of_series(context.statement_id, series)).await?)
+}
+
+/// A series key as line protocol writes it.
+fn text(key: &SeriesKey) -> Vec<u8> {
+    let mut out = Vec::new();
+    escape(key.measurement(), b", ", &mut out);
+    for (name, value) in key.tags() {
+        out.push(b',');
+        escape(name, b",= ", &mut out);
+        out.push(b'=');
+        escape(value, b",= ", &mut out);
+    }
+    out
+}
+
+fn escape(text: &[u8], special: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        if special.contains(byte) {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_escaped_as_in_line_protocol() {
+        let tags: [(&[u8], &[u8]); 1] = [(b"a=b", b"c, d")];
+        let key = SeriesKey::build(b"my m,=", &tags).unwrap();
+        assert_eq!(text(&key), br"my\ m\,=,a\=b=c\,\ d");
+    }
+
+    #[test]
+    fn limits_of_listings() {
+        let rows = || (0..5).map(|n| vec![Cell::Time(n)]);
+        assert_eq!(cut(rows(), 0, 0).len(), 5);
+        assert_eq!(cut(rows(), 2, 4).len(), 1);
+        assert!(cut(rows(), 2, 9).is_empty());
+    }
+}
