@@ -8,13 +8,12 @@ use super::super::plan::Timing;
 use super::super::plan::calls::{Call, Calls};
 use super::super::plan::expr::Scope;
 use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
-use super::super::source::Source;
 use super::super::{Context, QueryError};
-use super::Shape;
 use super::fill::{Timed, fill};
 use super::groups::GroupMerge;
 use super::join::{Row, join};
 use super::window::Window;
+use super::{Shape, Unit};
 use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
 use crate::shard::scan::expr::{RowsView, eval};
@@ -35,10 +34,10 @@ struct Plan<'a> {
 /// Answers from one source.
 pub(super) async fn run(
     context: Context<'_>,
-    shape: &Shape<'_>,
-    source: &Source,
+    unit: &Unit<'_>,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
+    let (shape, source) = (unit.shape, unit.source);
     let mut scope = Scope::new(source);
     let (calls, columns) = Calls::compile(&mut scope, &shape.selected.columns)?;
     let mut timing = shape.timing.clone();
@@ -55,9 +54,7 @@ pub(super) async fn run(
     let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
     let request = shape.request(context, scope, partitions, output)?;
     let plan = Plan { shape, calls, columns, timing, descending: shape.select.is_descending() };
-    let cluster = context.cluster;
-    let scans = cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
-    let mut merge = GroupMerge::new(scans, request.order, aggregates);
+    let mut merge = GroupMerge::new(unit.scans(context, &request), request.order, aggregates);
     while let Some(group) = merge.next().await? {
         let head = shape.series(source, &group.values);
         let rows = plan.rows(group, context.options.memory_bytes)?;

@@ -22,13 +22,9 @@ pub struct GroupMerge {
 
 impl GroupMerge {
     /// Merges the answers to one request, which asks for `aggregates`.
-    pub fn new(
-        scans: impl Iterator<Item = Scan>,
-        order: Order,
-        aggregates: Vec<Aggregate>,
-    ) -> GroupMerge {
+    pub fn new(scans: Vec<Scan>, order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
         let lane = |scan| Lane { scan: Some(scan), waiting: VecDeque::new() };
-        GroupMerge { lanes: scans.map(lane).collect(), order, aggregates }
+        GroupMerge { lanes: scans.into_iter().map(lane).collect(), order, aggregates }
     }
 
     /// The next group; `None` at the end.

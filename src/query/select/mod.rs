@@ -13,7 +13,7 @@ mod window;
 
 use super::plan::columns::{Universe, group_keys, needs_tags, select};
 use super::plan::condition;
-use super::plan::expr::Scope;
+use super::plan::expr::{Scope, math};
 use super::plan::{Selected, Timing};
 use super::result::{Series, Sink};
 use super::source::{Source, load_tags, resolve};
@@ -23,12 +23,13 @@ use crate::influxql::time_literal;
 use crate::influxql::time_range::split_time;
 use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
+use crate::route::cluster::Scan;
 use crate::shard::scan::{Order, Output, Request};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 /// What holds for all sources of a query.
-pub(super) struct Shape<'a> {
+struct Shape<'a> {
     pub select: &'a Select,
     pub selected: Selected,
     pub condition: Option<Expr>,
@@ -36,6 +37,14 @@ pub(super) struct Shape<'a> {
     pub group_by: Vec<Box<[u8]>>,
     /// Names of the columns of results, `time` first.
     pub names: Arc<[Box<[u8]>]>,
+}
+
+/// One source of a query.
+struct Unit<'a> {
+    shape: &'a Shape<'a>,
+    source: &'a Source,
+    /// How often FROM names it; every row counts so often.
+    times: usize,
 }
 
 /// Runs a SELECT.
@@ -52,14 +61,33 @@ pub(super) async fn run(
     if query.is_descending() {
         sources.reverse();
     }
-    for source in &sources {
-        if query.is_raw() {
-            raw::run(context, &shape, source, sink).await?;
+    let same = |a: &Source, b: &Source| (a.policy, a.measurement) == (b.policy, b.measurement);
+    for named in sources.chunk_by(same) {
+        let Some(source) = named.first() else { continue };
+        let unit = Unit { shape: &shape, source, times: named.len() };
+        if is_raw(query) {
+            raw::run(context, &unit, sink).await?;
         } else {
-            grouped::run(context, &shape, source, sink).await?;
+            grouped::run(context, &unit, sink).await?;
         }
     }
     Ok(())
+}
+
+/// Whether rows come straight from points: no function but those that compute row by row.
+fn is_raw(query: &Select) -> bool {
+    let mut raw = true;
+    for field in &query.fields {
+        field.expr.walk(&mut |expr| {
+            raw &= match expr {
+                Expr::Call { name, .. } => math(name).is_some(),
+                Expr::Distinct(_) => false,
+                _ => true,
+            };
+            raw
+        });
+    }
+    raw
 }
 
 async fn plan<'a>(
@@ -105,6 +133,15 @@ fn partitions(
     let found = context.cluster.catalog().partitions_in(source.policy, range);
     let ends = TimeRange::new(found.first()?.range.first, found.last()?.range.last);
     Some((found.iter().map(|partition| partition.id).collect(), ends))
+}
+
+impl Unit<'_> {
+    /// The answers of all shards to a request.
+    fn scans(&self, context: Context<'_>, request: &Arc<Request>) -> Vec<Scan> {
+        let cluster = context.cluster;
+        let shards = || cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
+        (0..self.times).flat_map(|_| shards()).collect()
+    }
 }
 
 impl Shape<'_> {

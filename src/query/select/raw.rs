@@ -5,9 +5,8 @@
 
 use super::super::plan::expr::Scope;
 use super::super::result::{Column as Out, ResultPart, Series, Sink};
-use super::super::source::Source;
 use super::super::{Context, QueryError};
-use super::Shape;
+use super::Unit;
 use super::rows::RowMerge;
 use super::window::Window;
 use crate::model::{Column, ColumnId, FieldNo, FieldType, SeriesKey, Strings};
@@ -20,10 +19,10 @@ use std::sync::Arc;
 /// Answers from one source.
 pub(super) async fn run(
     context: Context<'_>,
-    shape: &Shape<'_>,
-    source: &Source,
+    unit: &Unit<'_>,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
+    let (shape, source) = (unit.shape, unit.source);
     let mut scope = Scope::new(source);
     let columns = shape.selected.columns.iter().map(|(expr, _)| scope.compile(expr));
     let columns = columns.collect::<Result<Vec<Expr>, _>>()?;
@@ -41,9 +40,7 @@ pub(super) async fn run(
     let tags = scope.tags.clone();
     let output = Output::Rows { visible, limit: window.rows_needed() };
     let request = shape.request(context, scope, partitions, output)?;
-    let cluster = context.cluster;
-    let scans = cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
-    let mut merge = RowMerge::new(scans, request.order);
+    let mut merge = RowMerge::new(unit.scans(context, &request), request.order);
     let mut head: Option<(Arc<[Box<[u8]>]>, Series)> = None;
     while let Some(rows) = merge.next().await? {
         if head.as_ref().is_none_or(|(group, _)| *group != rows.group) {

@@ -27,8 +27,11 @@ pub struct RowMerge {
 
 impl RowMerge {
     /// Merges the answers to one request.
-    pub fn new(scans: impl Iterator<Item = Scan>, order: Order) -> RowMerge {
-        RowMerge { lanes: scans.map(|scan| Lane { scan: Some(scan), head: None }).collect(), order }
+    pub fn new(scans: Vec<Scan>, order: Order) -> RowMerge {
+        RowMerge {
+            lanes: scans.into_iter().map(|scan| Lane { scan: Some(scan), head: None }).collect(),
+            order,
+        }
     }
 
     /// The next rows of one group; `None` at the end.
