@@ -2,8 +2,8 @@
 //!
 //! In: slices of rows of one series and one bucket, with the column of the field. Out: `States`.
 //! Float sums (and moments) are added left to right per series and bucket, in a register that is
-//! folded into the group's state when the series goes on to its next bucket; so rows of a series must
-//! come in time order, and neither flushes nor shards show in the result.
+//! folded into the group's state when the series goes on to its next bucket; so rows of a series
+//! must come in time order, and neither flushes nor shards show in the result.
 
 use super::merge::{add_double, add_moments, pick, spread};
 use super::partial::{Picked, States};
@@ -32,6 +32,9 @@ struct Open {
 }
 
 const CLOSED: Open = Open { slot: usize::MAX, count: 0, value: 0.0, squares: 0.0 };
+
+/// Sums that are added side by side.
+const LANES: usize = 4;
 
 /// A value as a key: equal values have equal keys.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -126,6 +129,9 @@ impl Accumulator {
                 }
             }
             (States::SumFloat { .. }, Values::Float(values)) => {
+                if column.validity.is_none() {
+                    return self.add_floats(slices, values);
+                }
                 for slice in slices {
                     let mut open = self.opened(slice);
                     each(values, column, &slice.rows, |value| open.value += value);
@@ -135,6 +141,28 @@ impl Accumulator {
             }
             (States::Moments { .. }, values) => self.add_moments(slices, values, column),
             _ => {}
+        }
+    }
+
+    /// Sums of slices of a Block, all of different series or buckets. Each sum is left to right, one
+    /// addition waiting for the one before; so four of them go side by side.
+    fn add_floats(&mut self, slices: &[Slice], values: &[f64]) {
+        for some in slices.chunks(LANES) {
+            let mut sums = [0.0; LANES];
+            let mut parts: [&[f64]; LANES] = [&[]; LANES];
+            for ((slice, sum), part) in some.iter().zip(&mut sums).zip(&mut parts) {
+                let open = self.open.get(slice.series);
+                let going_on = open.filter(|open| open.slot == slice.slot);
+                *sum = going_on.map_or(0.0, |open| open.value);
+                *part = values.get(slice.rows.clone()).unwrap_or(&[]);
+            }
+            add_side_by_side(&mut sums, parts);
+            for (slice, sum) in some.iter().zip(sums) {
+                let mut open = self.opened(slice);
+                open.value = sum;
+                open.count += slice.rows.len() as u64;
+                self.keep(slice, open);
+            }
         }
     }
 
@@ -260,6 +288,27 @@ impl Accumulator {
                 samples.aux.extend(more);
             }
         }
+    }
+}
+
+/// Adds each part to its sum, from left to right.
+fn add_side_by_side(sums: &mut [f64; LANES], parts: [&[f64]; LANES]) {
+    let shared = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+    let [mut a, mut b, mut c, mut d] = *sums;
+    let (heads, tails) = {
+        let split = parts.map(|part| part.split_at_checked(shared).unwrap_or((part, &[])));
+        (split.map(|(head, _)| head), split.map(|(_, tail)| tail))
+    };
+    let [first, second, third, fourth] = heads;
+    for (((one, two), three), four) in first.iter().zip(second).zip(third).zip(fourth) {
+        a += one;
+        b += two;
+        c += three;
+        d += four;
+    }
+    *sums = [a, b, c, d];
+    for (sum, tail) in sums.iter_mut().zip(tails) {
+        tail.iter().for_each(|value| *sum += value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Buckets of time: which one an instant belongs to, and where it ends.
 //!
-//! In: `Buckets` of a request and times. Out: bucket numbers; runs of rows cut at bucket borders, by
-//! arithmetic where rows are evenly apart.
+//! In: `Buckets` of a request and times. Out: bucket numbers; runs of rows cut at bucket borders,
+//! by arithmetic where rows are evenly apart.
 
 use super::request::Buckets;
 use crate::model::TimeRange;
@@ -78,8 +78,8 @@ impl Buckets {
     }
 }
 
-/// Cuts rows of ascending times at bucket borders and gives each piece with its bucket. `step` is the
-/// distance of the times when it is the same for all, else 0. Rows in no bucket are left out.
+/// Cuts rows of ascending times at bucket borders and gives each piece with its bucket. `step` is
+/// the distance of the times when it is the same for all, else 0. Rows in no bucket are left out.
 pub fn cut(buckets: &Buckets, times: &[i64], step: i64, mut piece: impl FnMut(i64, Range<usize>)) {
     let mut row = 0;
     while let Some(time) = times.get(row) {

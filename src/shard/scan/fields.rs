@@ -1,7 +1,7 @@
 //! Fields as a question sees them: the typed columns behind one name, read as one type.
 //!
-//! In: a Block and a `FieldRef`. Out: a column with one entry per row. The usual case, one column of
-//! the wanted type, is borrowed as it is.
+//! In: a Block and a `FieldRef`. Out: a column with one entry per row. The usual case, one column
+//! of the wanted type, is borrowed as it is.
 
 use super::request::FieldRef;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, Values};
@@ -57,8 +57,8 @@ fn overlay(first: &Column, second: &Column) -> Column {
     out
 }
 
-/// Values as another type: number to number, floats to integers towards zero; `None` when there is no
-/// way.
+/// Values as another type: number to number, floats to integers towards zero; `None` when there is
+/// no way.
 pub fn cast(values: &Values, kind: FieldType) -> Option<Values> {
     Some(match (values, kind) {
         (values, kind) if values.kind() == kind => values.clone(),

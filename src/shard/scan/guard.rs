@@ -1,4 +1,5 @@
-//! What ends a scan early, and what it did: cancelling, the deadline, turns of other tasks, counters.
+//! What ends a scan early, and what it did: cancelling, the deadline, turns of other tasks,
+//! counters.
 
 use super::partial::{ScanError, Summary};
 use crate::env::Env;

@@ -1,8 +1,8 @@
 //! Questions to the index, and whether series have rows at all.
 //!
-//! In: a `Lookup`, or a set of series. Out: names and keys by measurement, sorted; the series without
-//! a row. Whether a series has a row is decided on runs and times alone, newest first, so that a
-//! series is out of the question as soon as one row of it was met.
+//! In: a `Lookup`, or a set of series. Out: names and keys by measurement, sorted; the series
+//! without a row. Whether a series has a row is decided on runs and times alone, newest first, so
+//! that a series is out of the question as soon as one row of it was met.
 
 use super::partial::{Found, ScanError, TagPair};
 use super::plan::STEP_ENTRIES;
@@ -11,7 +11,7 @@ use super::request::{KeyFilter, Lookup, Want};
 use crate::env::Env;
 use crate::model::{MeasurementId, PartitionId, SeriesId, TimeRange};
 use crate::shard::Shard;
-use crate::shard::index::{SelectTask, TagValuesTask};
+use crate::shard::index::{Index, SelectTask, TagValuesTask};
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 use std::task::Poll;
@@ -86,15 +86,17 @@ fn slices(series: &RoaringBitmap) -> impl Iterator<Item = Vec<u32>> {
     })
 }
 
+fn keys_of(index: &Index, ids: &[u32]) -> impl Iterator<Item = Name> {
+    ids.iter().filter_map(|id| {
+        let mut key = Vec::new();
+        index.write_key(SeriesId(*id), &mut key).then(|| key.into())
+    })
+}
+
 async fn keys<E: Env>(shard: &Shard<E>, series: &RoaringBitmap) -> Vec<Name> {
     let mut keys: Vec<Name> = Vec::with_capacity(series.len() as usize);
     for slice in slices(series) {
-        let index = shard.index();
-        keys.extend(slice.iter().filter_map(|id| {
-            let mut key = Vec::new();
-            index.write_key(SeriesId(*id), &mut key).then(|| key.into())
-        }));
-        drop(index);
+        keys.extend(keys_of(&shard.index(), &slice));
         shard.env().yield_now().await;
     }
     keys.sort_unstable();

@@ -1,7 +1,8 @@
 //! States: empty ones, their merge, and which of two points a selector prefers.
 //!
-//! In: states of one group from several series or shards. Out: the same as if all rows had been seen
-//! at once. Float sums are pairs of doubles, so their order does not show; every tie has a rule.
+//! In: states of one group from several series or shards. Out: the same as if all rows had been
+//! seen at once. Float sums are pairs of doubles, so their order does not show; every tie has a
+//! rule.
 
 use super::partial::{Group, Picked, Samples, States};
 use super::request::{Aggregate, Function};
@@ -222,8 +223,8 @@ impl Group {
 }
 
 impl Samples {
-    /// Adds samples, keeping time order (equal times: by value). `Distinct`: each value once, with its
-    /// first time.
+    /// Adds samples, keeping time order (equal times: by value). `Distinct`: each value once, with
+    /// its first time.
     pub fn merge(&mut self, other: Samples, function: Function) {
         self.times.extend(other.times);
         self.values.extend(other.values);

@@ -46,7 +46,8 @@ use std::sync::Arc;
 /// with false when the asker is gone. The shard's sources are those of the moment of the call.
 ///
 /// # Errors
-/// When the question was cancelled, took too long or too much memory, or when a file cannot be read.
+/// When the question was cancelled, took too long or too much memory, or when a file cannot be
+/// read.
 pub async fn run<E: Env>(
     shard: &Shard<E>,
     request: &Arc<Request>,

@@ -1,9 +1,9 @@
 //! Reading the merged rows of one partition, stretch of time by stretch of time.
 //!
-//! In: the sources of a partition as they were when the question arrived, the wanted series, columns
-//! and times. Out: Blocks in (series, time) order, each (series, time) once: what deletes took is gone
-//! from each source before the merge, what has expired goes after it. A stretch is a UTC day with
-//! sections, or the time between such days, in which only heads have rows.
+//! In: the sources of a partition as they were when the question arrived, the wanted series,
+//! columns and times. Out: Blocks in (series, time) order, each (series, time) once: what deletes
+//! took is gone from each source before the merge, what has expired goes after it. A stretch is a
+//! UTC day with sections, or the time between such days, in which only heads have rows.
 
 use super::ScanError;
 use crate::env::Env;
@@ -16,6 +16,7 @@ use crate::shard::segment::Select;
 use crate::shard::source::{Pass, passes};
 use crate::shard::tombstone::Tombstones;
 use crate::shard::version::{Section, Sources};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Rows of a Block from a head or a merge.
@@ -122,14 +123,54 @@ enum Input<E: Env> {
     Head { view: HeadView, cursor: Box<HeadCursor>, max_seq: u64 },
 }
 
-/// The merged rows of a stretch.
+/// Sources that meet in time. Clusters follow each other in time, so only what is inside one is
+/// merged. The passes of one section hold different series (`head::SectionCursor`) and are read one
+/// after the other.
+struct Cluster<E: Env> {
+    inputs: Vec<Input<E>>,
+    /// `None`: the inputs have no row in common.
+    merger: Option<Merger>,
+    /// Without a merger: the input that is being read.
+    at: usize,
+}
+
+impl<E: Env> Cluster<E> {
+    fn new(mut sources: Vec<Vec<Input<E>>>) -> Cluster<E> {
+        let apart = sources.len() == 1;
+        let inputs: Vec<Input<E>> = sources.drain(..).flatten().collect();
+        let seqs: Vec<u64> = inputs.iter().map(Input::max_seq).collect();
+        let merger = (!apart).then(|| Merger::new(&seqs));
+        Cluster { inputs, merger, at: 0 }
+    }
+}
+
+/// Joins sources that meet in time; the clusters come in time order.
+fn clusters<E: Env>(mut sources: Vec<(TimeRange, Vec<Input<E>>)>) -> VecDeque<Cluster<E>> {
+    sources.sort_by_key(|(time, _)| time.first);
+    let mut out = VecDeque::new();
+    let mut open: Vec<Vec<Input<E>>> = Vec::new();
+    let mut last = i64::MIN;
+    for (time, inputs) in sources {
+        if !open.is_empty() && time.first > last {
+            out.push_back(Cluster::new(std::mem::take(&mut open)));
+        }
+        last = last.max(time.last);
+        open.push(inputs);
+    }
+    if !open.is_empty() {
+        out.push_back(Cluster::new(open));
+    }
+    out
+}
+
+/// The merged rows of a stretch. Blocks of one cluster are in the order of series; rows of a series
+/// come in time order throughout.
 pub struct Stream<E: Env> {
     env: E,
     wanted: Wanted,
     range: TimeRange,
-    inputs: Vec<Input<E>>,
+    clusters: VecDeque<Cluster<E>>,
     tombstones: Rc<Tombstones>,
-    merger: Option<Merger>,
 }
 
 impl<E: Env> Stream<E> {
@@ -147,43 +188,56 @@ impl<E: Env> Stream<E> {
             range,
             columns: Some(wanted.columns.clone()),
         };
-        let mut inputs = Vec::new();
+        let mut sources: Vec<(TimeRange, Vec<Input<E>>)> = Vec::new();
         for section in stretch.sections.iter().filter(|s| s.meta.time.overlaps(range)) {
             let all = passes(section, &select).await.map_err(storage)?;
-            inputs.extend(all.into_iter().map(Input::Pass));
+            if !all.is_empty() {
+                let time = section.meta.time.intersect(range);
+                sources.push((time, all.into_iter().map(Input::Pass).collect()));
+            }
         }
         for (view, max_seq) in partition.views().filter(|(view, _)| view.range().overlaps(range)) {
-            let cursor = Box::default();
-            inputs.push(Input::Head { view: view.clone(), cursor, max_seq });
+            let time = view.range().intersect(range);
+            let (view, cursor) = (view.clone(), Box::default());
+            sources.push((time, vec![Input::Head { view, cursor, max_seq }]));
         }
-        let seqs: Vec<u64> = inputs.iter().map(Input::max_seq).collect();
-        let merger = (seqs.len() > 1).then(|| Merger::new(&seqs));
         let tombstones = partition.sources.version.tombstones.clone();
-        Ok(Stream { env: env.clone(), wanted: wanted.clone(), range, inputs, tombstones, merger })
+        let clusters = clusters(sources);
+        Ok(Stream { env: env.clone(), wanted: wanted.clone(), range, clusters, tombstones })
     }
 
     /// The next rows, at least one; `None` at the end. Tasks of the core have turns in between.
     pub async fn next(&mut self) -> Result<Option<Block>, ScanError> {
-        loop {
-            let Some(mut block) = self.next_merged().await? else { return Ok(None) };
+        while let Some(mut cluster) = self.clusters.pop_front() {
+            let found = self.next_of(&mut cluster).await?;
+            let Some(mut block) = found else { continue };
+            self.clusters.push_front(cluster);
             drop_expired(&mut block, self.wanted.now_ns);
             if block.rows() > 0 {
                 return Ok(Some(block));
             }
         }
+        Ok(None)
     }
 
-    async fn next_merged(&mut self) -> Result<Option<Block>, ScanError> {
-        let Some(mut merger) = self.merger.take() else { return self.read(0).await };
-        let found = self.merge(&mut merger).await;
-        self.merger = Some(merger);
-        found
-    }
-
-    async fn merge(&mut self, merger: &mut Merger) -> Result<Option<Block>, ScanError> {
+    async fn next_of(&self, cluster: &mut Cluster<E>) -> Result<Option<Block>, ScanError> {
+        let Cluster { inputs, merger, at } = cluster;
+        let Some(merger) = merger else {
+            while let Some(input) = inputs.get_mut(*at) {
+                match self.read(input).await? {
+                    Some(block) => return Ok(Some(block)),
+                    None => *at += 1,
+                }
+            }
+            return Ok(None);
+        };
         while !merger.is_done() {
             while let Some(at) = merger.wants() {
-                match self.read(at).await? {
+                let read = match inputs.get_mut(at) {
+                    Some(input) => self.read(input).await?,
+                    None => None,
+                };
+                match read {
                     Some(block) => merger.push(at, block),
                     None => merger.finish(at),
                 }
@@ -197,12 +251,11 @@ impl<E: Env> Stream<E> {
     }
 
     /// The next Block of one source, never empty.
-    async fn read(&mut self, at: usize) -> Result<Option<Block>, ScanError> {
+    async fn read(&self, input: &mut Input<E>) -> Result<Option<Block>, ScanError> {
         loop {
-            let (block, max_seq) = match self.inputs.get_mut(at) {
-                None => return Ok(None),
-                Some(Input::Pass(pass)) => (pass.next().await.map_err(storage)?, pass.max_seq),
-                Some(Input::Head { view, cursor, max_seq }) => {
+            let (block, max_seq) = match input {
+                Input::Pass(pass) => (pass.next().await.map_err(storage)?, pass.max_seq),
+                Input::Head { view, cursor, max_seq } => {
                     let expires = view.has_column(ColumnId::EXPIRE);
                     let all = &*self.wanted.columns;
                     let select = head::Select {

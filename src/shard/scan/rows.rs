@@ -1,11 +1,11 @@
 //! Rows of groups, in order, without holding the result.
 //!
-//! In: a plan. Out: `Rows` of at most some thousand rows, group after group in output order, within a
-//! group by (time, canonical key), from the newest time on when the question is descending (equal
-//! times by key all the same). Groups with few rows are worked together, over all time; a group with
-//! many is read in *slabs* of time that are sized from the directories and sent one by one. Where the
-//! estimate was far too low the slab is read again in smaller pieces. A limit starts with a small slab
-//! and doubles, and ends the reading when every group of the batch has its rows.
+//! In: a plan. Out: `Rows` of at most some thousand rows, group after group in output order, within
+//! a group by (time, canonical key), from the newest time on when the question is descending (equal
+//! times by key all the same). Groups with few rows are worked together, over all time; a group
+//! with many is read in *slabs* of time that are sized from the directories and sent one by one.
+//! Where the estimate was far too low the slab is read again in smaller pieces. A limit starts with
+//! a small slab and doubles, and ends the reading when every group of the batch has its rows.
 
 use super::aggregate::{note, send};
 use super::fields::{id_of, resolve};

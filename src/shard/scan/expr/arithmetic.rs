@@ -90,6 +90,6 @@ fn on_unsigned<'a>(
         Operator::BitXor => |a, b| a ^ b,
         _ => return Vector::missing(),
     };
-    let values = (0..rows).map(|row| sides(row)).map(|(a, b)| apply(a, b)).collect();
+    let values = (0..rows).map(sides).map(|(a, b)| apply(a, b)).collect();
     Vector::owned(Values::Unsigned(values), validity, false)
 }

@@ -1,8 +1,8 @@
 //! Mathematical functions of one row.
 //!
-//! `abs`, `ceil`, `floor` and `round` leave integers integers; all others give floats. A result that
-//! is not a number is missing; so is the function of a string or a boolean, and `asin` and `acos` of
-//! an integer.
+//! `abs`, `ceil`, `floor` and `round` leave integers integers; all others give floats. A result
+//! that is not a number is missing; so is the function of a string or a boolean, and `asin` and
+//! `acos` of an integer.
 
 use super::{Typed, Vector, both_valid, floats};
 use crate::model::{FieldType, Values};

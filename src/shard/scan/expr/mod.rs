@@ -1,8 +1,8 @@
 //! Expressions over rows, column by column: WHERE after the merge, and arithmetic of SELECT.
 //!
 //! In: an `Expr` and the columns of some rows. Out: a `Vector`, a value or "missing" for each row.
-//! Rules: a comparison with a missing side, or of types that do not compare, is false; arithmetic with
-//! a missing side is missing; numbers compare across types; strings know `=`, `!=` and regular
+//! Rules: a comparison with a missing side, or of types that do not compare, is false; arithmetic
+//! with a missing side is missing; numbers compare across types; strings know `=`, `!=` and regular
 //! expressions; a result that is not a number is missing. AND and OR take everything that is not
 //! `true` as false.
 

@@ -1,3 +1,5 @@
+//! Each rule of expressions, on rows of every type with and without values.
+
 use super::*;
 use crate::model::FieldNo;
 use crate::shard::scan::request::MathFunction;
