@@ -82,7 +82,7 @@ impl Accumulator {
         }
     }
 
-    /// The states, when all rows are in.
+    /// The states, when all rows are in. Samples are not in order yet.
     pub fn finish(mut self) -> States {
         for open in std::mem::take(&mut self.open) {
             self.fold(open);
@@ -94,7 +94,6 @@ impl Accumulator {
                     samples.values.push(value);
                 }
             }
-            all.iter_mut().for_each(|samples| samples.sort(self.function == Function::Distinct));
         }
         self.states
     }

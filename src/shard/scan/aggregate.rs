@@ -11,7 +11,7 @@ use super::fields::resolve;
 use super::guard::Guard;
 use super::partial::{Group, Part, ScanError, States};
 use super::plan::{Batch, Plan};
-use super::read::{Stream, Stretch};
+use super::read::{Stream, Stretch, Wanted};
 use super::request::{Aggregate, Aux, Buckets, Function};
 use super::rowset::Used;
 use crate::env::Env;
@@ -44,6 +44,40 @@ struct Table {
     times: Vec<TimeRange>,
 }
 
+impl Table {
+    /// Whether no row of a group was met.
+    fn lacks(&self, group: usize) -> bool {
+        self.times.get(group).is_some_and(|times| times.is_empty())
+    }
+}
+
+/// Parts of a range from its first or last instant on, each some times as long as the one before.
+fn pieces(range: TimeRange, end: Function) -> Vec<TimeRange> {
+    let len = range.last.abs_diff(range.first);
+    let mut cuts: Vec<u64> = [64, 16, 4].iter().map(|part| len / part).collect();
+    cuts.retain(|cut| *cut > 0 && *cut < len);
+    cuts.push(len);
+    let mut out = Vec::new();
+    let mut done = None;
+    for cut in cuts {
+        // `cut` nanoseconds from that end belong to this part, those up to `done` came before.
+        let near = done.map_or(0, |done: u64| done + 1);
+        out.push(match end {
+            Function::First => TimeRange::new(
+                range.first.saturating_add_unsigned(near),
+                range.first.saturating_add_unsigned(cut),
+            ),
+            _ => TimeRange::new(
+                range.last.saturating_sub_unsigned(cut),
+                range.last.saturating_sub_unsigned(near),
+            ),
+        });
+        done = Some(cut);
+    }
+    out.retain(|part| !part.is_empty());
+    out
+}
+
 impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     /// Answers the question part by part.
     pub async fn run(&self, emit: &impl AsyncFn(Part) -> bool) -> Result<(), ScanError> {
@@ -57,9 +91,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             let end = self.batch_end(start, (first, last), &stretches)?;
             let batch = self.plan.batch(start..end);
             let mut table = self.table(&batch, (first, last));
-            for stretch in &stretches {
-                self.read(stretch, &batch, &mut table).await?;
-            }
+            self.read_all(&stretches, &batch, &mut table).await?;
             self.send(&batch, table, emit).await?;
             start = end;
         }
@@ -114,16 +146,62 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         }
     }
 
-    async fn read(
+    async fn read_all(
         &self,
-        stretch: &Stretch<E>,
+        stretches: &[Stretch<E>],
         batch: &Batch,
         table: &mut Table,
     ) -> Result<(), ScanError> {
+        let Some(end) = self.only_end() else {
+            for stretch in stretches {
+                self.read(stretch, stretch.range, batch, &batch.wanted, table).await?;
+            }
+            return Ok(());
+        };
+        // From that end of time on, until every group has its point: what comes later cannot win.
+        let ordered: Vec<&Stretch<E>> = match end {
+            Function::First => stretches.iter().collect(),
+            _ => stretches.iter().rev().collect(),
+        };
+        let mut wanted = batch.wanted.clone();
+        for stretch in ordered {
+            for range in pieces(stretch.range, end) {
+                self.read(stretch, range, batch, &wanted, table).await?;
+                let lacks = |group: u32| table.lacks(group as usize);
+                let open = batch.series.iter().filter(|(_, group)| lacks(*group));
+                let open: Vec<SeriesId> = open.map(|(id, _)| *id).collect();
+                if open.is_empty() {
+                    return Ok(());
+                }
+                if open.len() < batch.series.len() {
+                    wanted.series = Some(open.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `First` or `Last` when nothing but that is asked, of all time at once and of one field.
+    fn only_end(&self) -> Option<Function> {
+        let first = self.aggregates.first()?;
+        let ends = matches!(first.function, Function::First | Function::Last);
+        let alike = |one: &Aggregate| (one.function, one.field) == (first.function, first.field);
+        let alone = *self.buckets == Buckets::One && self.aggregates.iter().all(alike);
+        (ends && alone).then_some(first.function)
+    }
+
+    async fn read(
+        &self,
+        stretch: &Stretch<E>,
+        range: TimeRange,
+        batch: &Batch,
+        wanted: &Wanted,
+        table: &mut Table,
+    ) -> Result<(), ScanError> {
+        self.guard.check().await?;
         let Some(partition) = self.plan.partitions.get(stretch.partition) else { return Ok(()) };
         let env = self.plan.shard.env();
-        let mut stream =
-            Stream::open(env, partition, stretch, stretch.range, &batch.wanted).await?;
+        let mut stream = Stream::open(env, partition, stretch, range, wanted).await?;
         let mut slices = Vec::new();
         while let Some(mut block) = stream.next().await? {
             note(self.guard, &block);
@@ -212,14 +290,25 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             else {
                 continue;
             };
+            self.guard.check().await?;
             let base = local * width;
             let places = base + from.wrapping_sub(first) as usize;
             let places = places..base + to.wrapping_sub(first) as usize + 1;
             held += places.len() * all.len();
+            let mut states: Vec<States> =
+                all.iter_mut().map(|states| states.take(places.clone())).collect();
+            for (states, aggregate) in states.iter_mut().zip(self.aggregates) {
+                let States::Samples(samples) = states else { continue };
+                for one in samples {
+                    self.guard.note_work(one.times.len());
+                    one.sort(aggregate.function == Function::Distinct);
+                    self.guard.check().await?;
+                }
+            }
             groups.push(Group {
                 values: self.plan.group(batch.groups.start + local),
                 first_bucket: from,
-                states: all.iter_mut().map(|states| states.take(places.clone())).collect(),
+                states,
                 first_time: times.first,
                 last_time: times.last,
             });
@@ -249,6 +338,7 @@ pub async fn send<E: Env, C: Fn() -> bool>(
 /// Counts a Block that was read.
 pub fn note<E: Env, C: Fn() -> bool>(guard: &Guard<'_, E, C>, block: &Block) {
     let columns: usize = block.columns.iter().map(|column| column.values.bytes()).sum();
+    guard.note_work(block.rows());
     guard.note(|summary| {
         summary.rows += block.rows() as u64;
         summary.blocks += 1;

@@ -17,7 +17,8 @@ pub struct Guard<'a, E: Env, C: Fn() -> bool> {
     started: u64,
     /// Time spent waiting for others (ns).
     waited: Cell<u64>,
-    rows_at_yield: Cell<u64>,
+    /// Rows worked on since other tasks had a turn.
+    work: Cell<u64>,
     summary: Cell<Summary>,
 }
 
@@ -32,7 +33,7 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
             deadline,
             started,
             waited: Cell::new(0),
-            rows_at_yield: Cell::new(0),
+            work: Cell::new(0),
             summary: Cell::new(Summary::default()),
         }
     }
@@ -44,14 +45,18 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
         self.summary.set(summary);
     }
 
+    /// Counts rows that were worked on.
+    pub fn note_work(&self, rows: usize) {
+        self.work.set(self.work.get() + rows as u64);
+    }
+
     /// Gives other tasks a turn when a slice of rows is done.
     ///
     /// # Errors
     /// When the question was cancelled or its time is over.
     pub async fn check(&self) -> Result<(), ScanError> {
-        let rows = self.summary.get().rows;
-        if rows.saturating_sub(self.rows_at_yield.get()) >= SLICE_ROWS {
-            self.rows_at_yield.set(rows);
+        if self.work.get() >= SLICE_ROWS {
+            self.work.set(0);
             self.rest().await;
         }
         self.test()

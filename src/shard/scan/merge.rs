@@ -234,6 +234,9 @@ impl Samples {
 
     /// Orders by time, then value; `distinct` keeps each value's first entry only.
     pub fn sort(&mut self, distinct: bool) {
+        if !distinct && self.times.is_sorted_by(|a, b| a < b) {
+            return;
+        }
         let width = self.aux.len() / self.times.len().max(1);
         let mut order: Vec<usize> = (0..self.times.len()).collect();
         let time = |at: &usize| self.times.get(*at).copied().unwrap_or(0);

@@ -172,15 +172,20 @@ fn arrange(series: &[SeriesId], grouping: Grouping, order: Order) -> Arranged {
         Order::Ascending => group as usize,
         Order::Descending => (count - 1).saturating_sub(group as usize),
     };
-    let mut lists: Vec<Vec<SeriesId>> = vec![Vec::new(); count];
-    for (id, group) in series.iter().zip(&grouping.of) {
-        lists.get_mut(place(*group)).into_iter().for_each(|list| list.push(*id));
+    let mut ends = vec![0; count];
+    for group in &grouping.of {
+        ends.get_mut(place(*group)).into_iter().for_each(|count| *count += 1);
     }
-    let mut ends = Vec::with_capacity(count);
-    let mut sorted = Vec::with_capacity(series.len());
-    for list in lists {
-        sorted.extend(list);
-        ends.push(sorted.len());
+    // Counts become starts, and starts become ends as the groups fill.
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += std::mem::replace(end, sum);
+    }
+    let mut sorted = vec![SeriesId(0); series.len()];
+    for (id, group) in series.iter().zip(&grouping.of) {
+        let Some(end) = ends.get_mut(place(*group)) else { continue };
+        sorted.get_mut(*end).into_iter().for_each(|slot| *slot = *id);
+        *end += 1;
     }
     let mut groups: Vec<Arc<[Box<[u8]>]>> = grouping.groups.into_iter().map(Arc::from).collect();
     if order == Order::Descending {

@@ -33,7 +33,7 @@ pub struct Request {
     pub order: Order,
     /// Bytes of state a shard may hold for this question; beyond it the scan ends with an error.
     pub memory_bytes: usize,
-    /// Monotonic deadline of this question on the asking core (ns); 0 = none.
+    /// How long a shard may work on this question (ns, from its start there); 0 = no limit.
     pub timeout_ns: u64,
 }
 

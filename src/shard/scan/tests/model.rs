@@ -204,6 +204,13 @@ pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownState
     all
 }
 
+/// Whether rows may be left unread, so that a group's times say little.
+pub fn may_end_early(request: &Request) -> bool {
+    let Output::Aggregates { buckets, aggregates } = &request.output else { return false };
+    let end = |one: &Aggregate| matches!(one.function, Function::First | Function::Last);
+    *buckets == Buckets::One && aggregates.iter().all(end)
+}
+
 fn number(value: &Value) -> f64 {
     match value {
         Value::Float(value) => *value,

@@ -142,8 +142,13 @@ fn check(events: &[Event], questions: &[(Request, Where)], seed: u64) {
                     assert_eq!(found, model::rows(&table, request, *filter), "{request:?}");
                 }
                 Output::Aggregates { .. } => {
-                    let found = model::shown(&merge_groups(request, parts));
-                    assert_eq!(found, model::groups(&table, request, *filter), "{request:?}");
+                    let mut found = model::shown(&merge_groups(request, parts));
+                    let mut expected = model::groups(&table, request, *filter);
+                    if model::may_end_early(request) {
+                        let times = found.iter_mut().chain(&mut expected);
+                        times.for_each(|group| (group.2, group.3) = (0, 0));
+                    }
+                    assert_eq!(found, expected, "{request:?}");
                 }
             }
         }

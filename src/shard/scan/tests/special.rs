@@ -290,3 +290,43 @@ fn series_without_rows_are_those_all_of_whose_rows_were_deleted() {
     })
     .unwrap();
 }
+
+#[test]
+fn the_last_point_is_found_from_the_end_of_time() {
+    test(10, |env| async move {
+        let shards = Shards::open(&env, 1).await;
+        for part in 0..6 {
+            let rows = (0..9_000).map(|at| {
+                let series = at as u32 % 3;
+                (series, part * DAY / 2 + at * DAY / 20_000, float(at as f64))
+            });
+            shards.apply(&Event::Write(rows.collect())).await;
+            shards.apply(&Event::Flush).await;
+        }
+        // A series whose only points are old.
+        shards.apply(&Event::Write(vec![(5, 7, float(1.0)), (5, 9, float(2.0))])).await;
+        for (function, old) in [(Function::Last, false), (Function::First, true)] {
+            let aggregates = vec![Aggregate { function, field: 0, aux: vec![Aux::Tag(1)] }];
+            let mut request = question(Output::Aggregates { buckets: Buckets::One, aggregates });
+            request.group_by = vec![b"n".as_slice().into()];
+            let parts = RefCell::new(Vec::new());
+            let emit = async |part| {
+                parts.borrow_mut().push(part);
+                true
+            };
+            let all = Arc::new(request.clone());
+            let summary = run(&shards.0[0], &all, emit, || false).await.unwrap();
+            let groups = merge_groups(&request, vec![parts.into_inner()]);
+            assert_eq!(groups.len(), 4);
+            let time = |group: &Group| {
+                let States::Picked(picked) = &group.states[0] else { panic!("a point") };
+                picked[0].as_ref().unwrap().time
+            };
+            assert_eq!(time(&groups[3]), if old { 7 } else { 9 });
+            let last = 5 * DAY / 2 + 8_997 * DAY / 20_000;
+            assert_eq!(time(&groups[0]), if old { 0 } else { last });
+            assert!(summary.rows < 9_000, "{} rows read", summary.rows);
+        }
+    })
+    .unwrap();
+}
