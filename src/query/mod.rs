@@ -140,6 +140,7 @@ async fn run_one(
         Statement::ShowTagKeys(list) => show::tag_keys(context, list, sink).await,
         Statement::ShowTagValues(show) => show::tag_values(context, show, sink).await,
         Statement::ShowFieldKeys(list) => show::field_keys(context, list, sink).await,
+        Statement::ShowCardinality(show) => show::cardinality(context, show, sink).await,
         Statement::Delete(delete) => {
             delete::rows(context, &delete.sources, delete.condition.as_ref()).await
         }

@@ -36,7 +36,7 @@ fn options() -> Options {
 }
 
 /// Starts `cores` cores over the same store and gives the view of each.
-async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
+pub(crate) async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
     let store = Store { id: 3, shards: SHARDS, epoch: 1 };
     let hubs: Vec<Mesh> = (0..cores).map(|core| Hub::new(CoreId(core), cores, 1 << 20)).collect();
     for from in &hubs {

@@ -7,7 +7,7 @@
 pub mod cache;
 pub mod cluster;
 #[cfg(test)]
-mod cluster_tests;
+pub(crate) mod cluster_tests;
 pub mod host;
 pub mod hub;
 pub mod mesh;

@@ -273,3 +273,61 @@ fn unique(name: String, taken: &mut BTreeMap<String, usize>) -> String {
     *taken.entry(chosen.clone()).or_insert(0) += 1;
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse};
+
+    fn columns(text: &str) -> String {
+        let statements = parse(text, &Params::new()).unwrap();
+        let [Statement::Select(query)] = statements.as_slice() else { panic!("{text}") };
+        let field = |(name, kind): (&str, FieldType)| (name.to_owned(), kind);
+        let fields = [
+            ("i", FieldType::Integer),
+            ("s", FieldType::String),
+            ("v", FieldType::Float),
+            ("host", FieldType::Boolean),
+        ];
+        let universe = Universe {
+            fields: fields.into_iter().map(field).collect(),
+            tags: ["host", "region"].map(str::to_owned).into(),
+        };
+        let selected = select(&query.fields, &query.dimensions, &universe).unwrap();
+        let mut names = vec![selected.time];
+        names.extend(selected.columns.into_iter().map(|(_, name)| name));
+        names.join(" ")
+    }
+
+    #[test]
+    fn wildcards_are_written_out_by_name() {
+        let cases = [
+            ("select * from m", "time host host_1 i region s v"),
+            ("select * from m group by *", "time host i s v"),
+            ("select * from m group by host", "time host i region s v"),
+            ("select *::tag, v from m", "time host region v"),
+            ("select /^[iv]$/ from m", "time i v"),
+            ("select mean(*) from m", "time mean_i mean_v"),
+            ("select max(/s|h|v/) from m", "time max_host max_v"),
+            ("select count(*) from m", "time count_host count_i count_s count_v"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(columns(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_made_unique_behind_aliases() {
+        let cases = [
+            ("select v, v as v_1, v from m", "time v v_1 v_2"),
+            ("select time as t, v from m", "t v"),
+            ("select v as a, i as a from m", "time a a"),
+            ("select mean(v), mean(i), mean(v) + mean(i) from m", "time mean mean_1 mean_mean"),
+            ("select (v + i) * v from m", "time v_i_v"),
+            ("select distinct v from m", "time distinct"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(columns(text), expected, "{text}");
+        }
+    }
+}

@@ -107,3 +107,72 @@ fn joined(
     }
     Ok(Some(if op == Op::And { TagFilter::And(terms) } else { TagFilter::Or(terms) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse};
+    use crate::model::{DbId, FieldNo, FieldType, MeasurementId, PolicyId, TypeSet};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn source() -> Source {
+        let mut types = TypeSet::default();
+        types.insert(FieldType::Float);
+        Source {
+            db: DbId(1),
+            policy: PolicyId(1),
+            measurement: MeasurementId(1),
+            name: b"m".as_slice().into(),
+            fields: BTreeMap::from([(b"v".as_slice().into(), (FieldNo(1), types))]),
+            tags: BTreeSet::new(),
+        }
+    }
+
+    /// The filter of series as text, and whether rows are looked at.
+    fn split_text(condition: &str) -> (String, bool) {
+        let text = format!("SELECT v FROM m WHERE {condition}");
+        let statements = parse(&text, &Params::new()).unwrap();
+        let [Statement::Select(select)] = statements.as_slice() else { panic!("{text}") };
+        let source = source();
+        let mut scope = Scope::new(&source);
+        let (series, rows) = split(select.condition.as_ref(), &mut scope).unwrap();
+        (shape(&series), rows.is_some())
+    }
+
+    fn shape(filter: &TagFilter) -> String {
+        let list = |filters: &[TagFilter]| filters.iter().map(shape).collect::<Vec<_>>().join(",");
+        match filter {
+            TagFilter::All => "all".into(),
+            TagFilter::None => "none".into(),
+            TagFilter::Equals { key, .. } => format!("{}=", String::from_utf8_lossy(key)),
+            TagFilter::NotEquals { key, .. } => format!("{}!", String::from_utf8_lossy(key)),
+            TagFilter::Matches { key, .. } => format!("{}~", String::from_utf8_lossy(key)),
+            TagFilter::NotMatches { key, .. } => format!("{}!~", String::from_utf8_lossy(key)),
+            TagFilter::And(filters) => format!("and({})", list(filters)),
+            TagFilter::Or(filters) => format!("or({})", list(filters)),
+            TagFilter::Not(filter) => format!("not({})", shape(filter)),
+        }
+    }
+
+    #[test]
+    fn tags_go_to_the_index_and_the_rest_to_rows() {
+        let cases = [
+            ("a = 'x'", "a=", false),
+            ("a = 'x' AND v > 1", "a=", true),
+            ("a = 'x' AND (b != 'y' AND v > 1)", "and(a=,b!)", true),
+            ("a = 'x' OR v > 1", "all", true),
+            ("a = 'x' OR b =~ /y/ OR c !~ /z/", "or(a=,b~,c!~)", false),
+            ("(a = 'x' OR b = 'y') AND c = 'z'", "and(or(a=,b=),c=)", false),
+            ("'x' = a", "a=", false),
+            ("a > 5", "none", false),
+            ("a = b", "all", true),
+            ("v = 'x'", "all", true),
+            ("v::tag = 'x'", "v=", false),
+            ("true", "all", false),
+            ("1 = 1", "all", true),
+        ];
+        for (condition, series, rows) in cases {
+            assert_eq!(split_text(condition), (series.to_owned(), rows), "{condition}");
+        }
+    }
+}

@@ -185,3 +185,64 @@ fn append(into: &mut Rows, from: &Rows, start: usize, end: usize) {
         into.append(from, start..end);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Column, ColumnId, FieldNo, FieldType, Values};
+    use futures_lite::future::block_on;
+    use proptest::prelude::*;
+
+    /// (time, series): a series lives on one shard, so its number names the lane as well.
+    fn part(rows: &[(i64, u8)]) -> Rows {
+        let keys: Vec<Arc<[u8]>> = (0..=u8::MAX).map(|n| Arc::from([n])).collect();
+        let values = rows.iter().map(|(at, n)| at * 256 + i64::from(*n)).collect();
+        let id = ColumnId::new(FieldNo(1), FieldType::Integer);
+        Rows {
+            group: Vec::new().into(),
+            series: keys,
+            series_of: rows.iter().map(|(_, n)| u32::from(*n)).collect(),
+            times: rows.iter().map(|(at, _)| *at).collect(),
+            fields: vec![Column { id, values: Values::Integer(values), validity: None }],
+        }
+    }
+
+    fn merged(lanes: &[Vec<(i64, u8)>], order: Order) -> Vec<(i64, u8)> {
+        let lane = |rows: &Vec<(i64, u8)>| Lane {
+            scan: None,
+            head: (!rows.is_empty()).then(|| (part(rows), 0)),
+        };
+        let mut merge = RowMerge { lanes: lanes.iter().map(lane).collect(), order };
+        let mut out = Vec::new();
+        while let Some(rows) = block_on(merge.next()).unwrap() {
+            let Values::Integer(values) = &rows.fields[0].values else { panic!() };
+            for (row, at) in rows.times.iter().enumerate() {
+                let series = rows.series[rows.series_of[row] as usize][0];
+                assert_eq!(values[row], at * 256 + i64::from(series));
+                out.push((*at, series));
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn rows_of_all_shards_come_in_order(
+            rows in prop::collection::btree_set((0i64..40, 0u8..12), 0..200),
+            shards in 1usize..5,
+            descending in any::<bool>(),
+        ) {
+            let mut expected: Vec<(i64, u8)> = rows.into_iter().collect();
+            let order = if descending { Order::Descending } else { Order::Ascending };
+            if descending {
+                expected.sort_by_key(|(at, series)| (-at, *series));
+            }
+            let lane = |shard: usize| -> Vec<(i64, u8)> {
+                let of = |(_, series): &&(i64, u8)| usize::from(*series) % shards == shard;
+                expected.iter().filter(of).copied().collect()
+            };
+            let lanes: Vec<_> = (0..shards).map(lane).collect();
+            prop_assert_eq!(merged(&lanes, order), expected);
+        }
+    }
+}

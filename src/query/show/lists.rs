@@ -106,7 +106,8 @@ pub async fn field_keys(
     Ok(())
 }
 
-fn field_rows(context: Context<'_>, target: &Target, id: MeasurementId) -> Vec<Vec<Cell>> {
+/// Names and types of a measurement's fields in the target's policy.
+pub fn field_rows(context: Context<'_>, target: &Target, id: MeasurementId) -> Vec<Vec<Cell>> {
     let catalog = context.cluster.catalog();
     let Some(policy) = target.policy else { return Vec::new() };
     let mut rows: BTreeSet<(&[u8], &str)> = BTreeSet::new();
@@ -132,7 +133,7 @@ pub async fn live(
 }
 
 /// Asks the indexes about the target; nothing to ask when it has no measurement.
-async fn look_up(
+pub async fn look_up(
     context: Context<'_>,
     target: &Target,
     series: TagFilter,
@@ -166,7 +167,11 @@ fn add<T: Ord>(
     }
 }
 
-fn key_filter(keys: &TagKeys) -> Result<KeyFilter, QueryError> {
+/// WITH KEY as a question to the index.
+///
+/// # Errors
+/// An expression that cannot be compiled.
+pub fn key_filter(keys: &TagKeys) -> Result<KeyFilter, QueryError> {
     let bytes = |key: &String| Box::from(key.as_bytes());
     Ok(match keys {
         TagKeys::Equal(key) => KeyFilter::In(vec![bytes(key)]),

@@ -2,10 +2,12 @@
 //!
 //! In: the statement. Out: listings in InfluxDB's order and shape.
 
+mod cardinality;
 mod lists;
 mod measurements;
 pub(super) mod target;
 
+pub(super) use cardinality::cardinality;
 pub(super) use lists::{field_keys, series, tag_keys, tag_values};
 pub(super) use measurements::measurements;
 

@@ -1,0 +1,120 @@
+//! SHOW … CARDINALITY: how many series, measurements, keys or values there are, counted exactly.
+//!
+//! In: the statement. Out: one number, or one per measurement. Without EXACT and clauses the numbers of
+//! series and measurements are called estimates, as in InfluxDB; here they are exact as well.
+
+use super::lists::{cut, field_rows, key_filter, live, look_up, send};
+use super::target::{Target, filter};
+use crate::influxql::ast::{Cardinality, CardinalityOf};
+use crate::model::{MeasurementId, Value};
+use crate::query::result::{Cell, Sink};
+use crate::query::{Context, QueryError};
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{Found, Want};
+use std::collections::{BTreeMap, BTreeSet};
+
+const ESTIMATE: &str = "cardinality estimation";
+
+type Counts = BTreeMap<MeasurementId, u64>;
+
+/// Runs the statement.
+pub async fn cardinality(
+    context: Context<'_>,
+    show: &Cardinality,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let plain = !show.exact
+        && show.sources.is_empty()
+        && show.condition.is_none()
+        && show.dimensions.is_empty()
+        && show.limit == 0
+        && show.offset == 0;
+    let whole = matches!(show.of, CardinalityOf::Series | CardinalityOf::Measurements);
+    let target = match Target::resolve(context, show.database.as_deref(), &show.sources) {
+        Err(QueryError::DatabaseNotFound(_)) if plain && whole => {
+            return send(context, None, &[ESTIMATE], vec![vec![number(0)]], sink).await;
+        }
+        outcome => outcome?,
+    };
+    let (series, range) =
+        filter(context, show.condition.as_ref(), "invalid tag comparison operator")?;
+    if range.is_some() {
+        let text = format!("SHOW {} doesn't support time in WHERE clause", title(&show.of));
+        return Err(QueryError::Refused(text));
+    }
+    let counts = count(context, &target, &show.of, series).await?;
+    let total = counts.values().sum();
+    match show.of {
+        CardinalityOf::Series | CardinalityOf::Measurements if plain => {
+            return send(context, None, &[ESTIMATE], vec![vec![number(total)]], sink).await;
+        }
+        CardinalityOf::Measurements => {
+            let rows = cut(std::iter::once(vec![number(total)]), show.limit, show.offset);
+            return send(context, None, &["count"], rows, sink).await;
+        }
+        _ => {}
+    }
+    for (name, id) in &target.measurements {
+        let count = counts.get(id).copied().filter(|count| *count > 0);
+        let rows = cut(count.map(|count| vec![number(count)]).into_iter(), show.limit, show.offset);
+        send(context, Some(name), &["count"], rows, sink).await?;
+    }
+    Ok(())
+}
+
+fn number(count: u64) -> Cell {
+    Cell::Value(Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+}
+
+fn title(of: &CardinalityOf) -> &'static str {
+    match of {
+        CardinalityOf::Series => "SERIES EXACT CARDINALITY",
+        CardinalityOf::Measurements => "MEASUREMENT EXACT CARDINALITY",
+        CardinalityOf::TagKeys => "TAG KEY EXACT CARDINALITY",
+        CardinalityOf::TagValues(_) => "TAG VALUES EXACT CARDINALITY",
+        CardinalityOf::FieldKeys => "FIELD KEY CARDINALITY",
+    }
+}
+
+/// The numbers by measurement; measurements themselves count 1 each.
+async fn count(
+    context: Context<'_>,
+    target: &Target,
+    of: &CardinalityOf,
+    series: TagFilter,
+) -> Result<Counts, QueryError> {
+    let want = match of {
+        CardinalityOf::Series => Want::Count,
+        CardinalityOf::TagKeys => Want::TagKeys,
+        CardinalityOf::TagValues(keys) => Want::TagValues(key_filter(keys)?),
+        CardinalityOf::Measurements | CardinalityOf::FieldKeys => {
+            let fields = |id: &MeasurementId| field_rows(context, target, *id).len() as u64;
+            let each = |id: &MeasurementId| match of {
+                CardinalityOf::FieldKeys => fields(id),
+                _ => 1,
+            };
+            let live = live(context, target, series).await?;
+            return Ok(live.iter().map(|id| (*id, each(id))).collect());
+        }
+    };
+    let mut counts = Counts::new();
+    let mut keys: BTreeMap<MeasurementId, BTreeSet<(Box<[u8]>, Box<[u8]>)>> = BTreeMap::new();
+    for found in look_up(context, target, series, None, want).await? {
+        match found {
+            Found::Count(found) => {
+                found.into_iter().for_each(|(id, n)| *counts.entry(id).or_default() += n);
+            }
+            // A key or value may occur on several shards.
+            Found::TagKeys(found) => found.into_iter().for_each(|(id, names)| {
+                let pairs = names.into_iter().map(|name| (name, Box::default()));
+                keys.entry(id).or_default().extend(pairs);
+            }),
+            Found::TagValues(found) => found.into_iter().for_each(|(id, pairs)| {
+                keys.entry(id).or_default().extend(pairs);
+            }),
+            _ => {}
+        }
+    }
+    counts.extend(keys.into_iter().map(|(id, pairs)| (id, pairs.len() as u64)));
+    Ok(counts)
+}
