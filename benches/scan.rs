@@ -1,9 +1,9 @@
 //! The mean of one field by hour and series, on one shard: nanoseconds a value.
 //!
-//! In: `SCAN_SERIES` (default 400) series x 12 h at 10 s, in the simulator, whose disk is memory; so
-//! decoding, merging and adding are measured, not the disk. Read from the head, from a light segment,
-//! from a packed one, and from a segment that a head overlaps. Out: a line for each, processor time
-//! of the best of some runs.
+//! In: `SCAN_SERIES` (default 400) series x 12 h at 10 s, in the simulator, whose disk is memory;
+//! so decoding, merging and adding are measured, not the disk. Read from the head, from a light
+//! segment, from a packed one, and from a segment that a head overlaps. Out: a line for each,
+//! processor time of the best of some runs.
 
 use ringtail::env::sim::{ROOT, SimEnv, test};
 use ringtail::model::batch::{NewSeries, SeriesRef};

@@ -143,8 +143,8 @@ impl Accumulator {
         }
     }
 
-    /// Sums of slices of a Block, all of different series or buckets. Each sum is left to right, one
-    /// addition waiting for the one before; so four of them go side by side.
+    /// Sums of slices of a Block, all of different series or buckets. Each sum is left to right,
+    /// one addition waiting for the one before; so four of them go side by side.
     fn add_floats(&mut self, slices: &[Slice], values: &[f64]) {
         for some in slices.chunks(LANES) {
             let mut sums = [0.0; LANES];

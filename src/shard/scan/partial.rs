@@ -37,8 +37,8 @@ pub struct Group {
     pub first_bucket: i64,
     /// One per aggregate of the request, all of the same length.
     pub states: Vec<States>,
-    /// The smallest and largest time of a row that took part (ns). Where nothing but the first or the
-    /// last point of all time is asked for, rows beyond it may have been left unread.
+    /// The smallest and largest time of a row that took part (ns). Where nothing but the first or
+    /// the last point of all time is asked for, rows beyond it may have been left unread.
     pub first_time: i64,
     pub last_time: i64,
 }

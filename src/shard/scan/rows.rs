@@ -78,9 +78,12 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         }
         let mut start = 0;
         while start < self.plan.groups() {
-            let end = self.batch_end(start, &stretches);
-            let batch = self.plan.batch(start..end);
-            self.batch(&batch, &stretches, emit).await?;
+            let mut end = self.batch_end(start, &stretches);
+            // Nothing of a batch of several groups is sent before all of it is read, so a batch
+            // that turns out too large is done again with fewer.
+            while !self.batch(&self.plan.batch(start..end), &stretches, emit).await? {
+                end = start + ((end - start) / 4).max(1);
+            }
             start = end;
         }
         Ok(())
@@ -101,7 +104,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             if let Some(limit) = self.limit {
                 rows = rows.min(limit as f64 * (next - start) as f64);
             }
-            if rows * self.row_bytes() > SLAB_BYTES {
+            if rows * self.row_bytes() > self.slab_bytes() {
                 break;
             }
             end = next;
@@ -109,22 +112,24 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         end
     }
 
+    /// Answers for some groups; false when several of them have too many rows to be held.
     async fn batch(
         &self,
         batch: &Batch,
         stretches: &[Stretch<E>],
         emit: &impl AsyncFn(Part) -> bool,
-    ) -> Result<(), ScanError> {
+    ) -> Result<bool, ScanError> {
         let ranks = self.ranks(batch);
         let count = batch.groups.len();
         let mut held = Held { slabs: Vec::new(), rows: vec![0; count] };
-        let full = SLAB_BYTES / self.row_bytes();
+        let full = self.slab_bytes() / self.row_bytes();
         let mut aim = match self.limit {
-            Some(limit) => (2.0 * limit as f64 * count as f64).max(FIRST_ROWS).min(full),
+            Some(limit) => (2.0 * limit as f64 * count as f64).max(FIRST_ROWS.min(full)).min(full),
             None => full,
         };
         for stretch in stretches {
-            let estimate = self.plan.estimate(std::slice::from_ref(stretch), batch.series.len());
+            let mut estimate =
+                self.plan.estimate(std::slice::from_ref(stretch), batch.series.len());
             let mut rest = Some(stretch.range);
             // Nanoseconds of a slab.
             let whole = stretch.range.last as f64 - stretch.range.first as f64 + 1.0;
@@ -133,7 +138,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 let (range, behind) = self.piece(range, width);
                 let rows_max = (full as usize).saturating_mul(SLAB_EXCESS);
                 let Some(mut slab) = self.read(stretch, range, batch, rows_max).await? else {
-                    width = (range.last as f64 - range.first as f64 + 1.0) / 4.0;
+                    // Denser than thought, and so the rest of the stretch.
+                    estimate = estimate.max(1.0) * SLAB_EXCESS as f64;
+                    width = (range.last as f64 - range.first as f64 + 1.0) / SLAB_EXCESS as f64;
                     continue;
                 };
                 rest = behind;
@@ -143,14 +150,18 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                     self.send(batch, &mut held.slabs, emit).await?;
                 }
                 if self.is_full(&held.rows) {
-                    return self.send(batch, &mut held.slabs, emit).await;
+                    self.send(batch, &mut held.slabs, emit).await?;
+                    return Ok(true);
                 }
-                self.check_memory(&held)?;
+                if count > 1 && self.is_too_much(&held) {
+                    return Ok(false);
+                }
                 aim = (aim * 2.0).min(full);
                 width = whole * (aim / estimate.max(1.0)).min(1.0);
             }
         }
-        self.send(batch, &mut held.slabs, emit).await
+        self.send(batch, &mut held.slabs, emit).await?;
+        Ok(true)
     }
 
     /// The next slab's times of a range, and what is left of it.
@@ -177,13 +188,13 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         self.limit.is_some_and(|limit| rows.iter().all(|rows| *rows >= limit))
     }
 
-    fn check_memory(&self, held: &Held) -> Result<(), ScanError> {
+    fn is_too_much(&self, held: &Held) -> bool {
         let rows: usize = held.slabs.iter().map(|slab| slab.rows).sum();
-        let limit = self.plan.request.memory_bytes;
-        if rows as f64 * self.row_bytes() > (limit as f64).max(SLAB_BYTES * SLAB_EXCESS as f64) {
-            return Err(ScanError::Memory { limit });
-        }
-        Ok(())
+        rows as f64 * self.row_bytes() > self.slab_bytes() * SLAB_EXCESS as f64
+    }
+
+    fn slab_bytes(&self) -> f64 {
+        SLAB_BYTES.min(self.plan.request.memory_bytes as f64)
     }
 
     /// The place of each series' key among the keys of its group; only ties of time ask for it.

@@ -113,9 +113,13 @@ fn asked() -> impl Strategy<Value = (Request, Where)> {
         Just(TimeRange::ALL),
         (time(), 0..3 * DAY).prop_map(|(first, len)| TimeRange::new(first, first + len)),
     ];
-    (output(), tag_filter(), filter, group_by, range, any::<bool>()).prop_map(
-        |(output, series, filter, group_by, range, descending)| {
+    (output(), tag_filter(), filter, group_by, range, any::<(bool, bool)>()).prop_map(
+        |(output, series, filter, group_by, range, (descending, small))| {
             let mut request = question(output);
+            if small && matches!(request.output, Output::Rows { .. }) {
+                // About four rows to a slab.
+                request.memory_bytes = 500;
+            }
             request.series = series;
             request.filter = filter.expr();
             request.group_by = group_by.iter().map(|key| key.as_bytes().into()).collect();
