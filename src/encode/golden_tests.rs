@@ -157,6 +157,36 @@ const OF_CPU: &[(&str, &str, &str)] = &[
         "\"time\",\"v_i\"",
         "[[20,33],[60,44],[70,55],[80,null]]",
     ),
+    (
+        "select derivative(mean(v)) from cpu where R group by time(20s)",
+        "\"time\",\"derivative\"",
+        "[[20,1.5],[60,0.75],[80,1.5]]",
+    ),
+    (
+        "select derivative(mean(v)) from cpu where R group by time(20s) fill(0)",
+        "\"time\",\"derivative\"",
+        "[[0,1.5],[20,1.5],[40,-3],[60,4.5],[80,1.5]]",
+    ),
+    (
+        "select difference(count(distinct(s))) from cpu where R group by time(20s)",
+        "\"time\",\"difference\"",
+        "[[0,2],[20,-1],[40,-1],[60,1],[80,-1]]",
+    ),
+    (
+        "select moving_average(mean(v),2) from cpu where time>=60s and time<90s group by time(20s)",
+        "\"time\",\"moving_average\"",
+        "[[80,5.25]]",
+    ),
+    (
+        "select top(v,2) from cpu where R group by time(30s)",
+        "\"time\",\"top\"",
+        "[[10,2],[20,3],[70,5],[80,6]]",
+    ),
+    (
+        "select bottom(v,2), host from cpu",
+        "\"time\",\"bottom\",\"host\"",
+        "[[0,1,\"a\"],[10,2,\"a\"]]",
+    ),
     ("select max(v) + min(v) from cpu", "\"time\",\"max_min\"", "[[0,7]]"),
     ("select v from cpu limit 2 offset 3", "\"time\",\"v\"", "[[60,4],[70,5]]"),
 ];

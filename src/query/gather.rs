@@ -30,11 +30,11 @@ pub async fn ask(context: Context<'_>, lookup: Lookup) -> Result<Vec<Found>, Que
 
 /// Waits for all futures, which run at the same time; results in their order.
 pub async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut waiting: Vec<(Option<F::Output>, Pin<Box<F>>)> =
-        futures.into_iter().map(|future| (None, Box::pin(future))).collect();
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    let mut waiting: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     poll_fn(|cx| {
         let mut ready = true;
-        for (output, future) in &mut waiting {
+        for (output, future) in outputs.iter_mut().zip(&mut waiting) {
             if output.is_none() {
                 match future.as_mut().poll(cx) {
                     Poll::Ready(value) => *output = Some(value),
@@ -45,7 +45,7 @@ pub async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         if ready { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    waiting.into_iter().filter_map(|(output, _)| output).collect()
+    outputs.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -20,13 +20,16 @@ pub struct ResultPart {
     pub error: Option<String>,
 }
 
+/// Key and value of a tag.
+pub type Tag = (Box<[u8]>, Box<[u8]>);
+
 /// Rows of one series, as columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// `None` for answers without a name (SHOW RETENTION POLICIES).
     pub name: Option<Arc<[u8]>>,
     /// Sorted by key.
-    pub tags: Arc<[(Box<[u8]>, Box<[u8]>)]>,
+    pub tags: Arc<[Tag]>,
     /// Names of the columns.
     pub columns: Arc<[Box<[u8]>]>,
     pub values: Vec<Column>,
@@ -34,7 +37,7 @@ pub struct Series {
     pub rows: usize,
     /// Zone in which times are printed; `None` is UTC.
     pub zone: Option<TimeZone>,
-    /// Whether the answer is cut by size never: SHOW answers come in one piece.
+    /// Whether chunks do not cut it by size: listings of SHOW come in one piece.
     pub whole: bool,
 }
 

@@ -102,7 +102,12 @@ fn of_samples(kind: Kind, samples: Samples) -> Vec<Point> {
     }
     match kind {
         Kind::CountDistinct => vec![Point::of(Value::Integer(samples.values.len() as i64))],
+        Kind::Top { count, smallest } => top(count, smallest, samples),
         Kind::Distinct => distinct(samples),
+        Kind::Stream => {
+            let pairs = samples.times.into_iter().zip(samples.values);
+            pairs.map(|(at, value)| Point { time: Some(at), ..Point::of(value) }).collect()
+        }
         Kind::Percentile(rank) => percentile(rank, samples).into_iter().collect(),
         Kind::Median => median(samples.values).map(Point::of).into_iter().collect(),
         Kind::Mode => mode(samples).map(Point::of).into_iter().collect(),
@@ -115,6 +120,27 @@ fn distinct(samples: Samples) -> Vec<Point> {
     let mut pairs: Vec<(i64, Value)> = samples.times.into_iter().zip(samples.values).collect();
     pairs.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&a.1, &b.1)));
     pairs.into_iter().map(|(_, value)| Point::of(value)).collect()
+}
+
+/// The greatest or smallest points, of equal ones the earlier; in time order.
+fn top(count: usize, smallest: bool, samples: Samples) -> Vec<Point> {
+    let width = samples.aux.len() / samples.values.len().max(1);
+    let mut order: Vec<usize> = (0..samples.values.len()).collect();
+    let time = |at: usize| samples.times.get(at).copied().unwrap_or(0);
+    order.sort_by(|a, b| {
+        let values = samples.values.get(*a).zip(samples.values.get(*b));
+        let by_value = values.map_or(Ordering::Equal, |(a, b)| compare(a, b));
+        let by_value = if smallest { by_value } else { by_value.reverse() };
+        by_value.then(time(*a).cmp(&time(*b)))
+    });
+    order.truncate(count);
+    order.sort_by_key(|at| (time(*at), *at));
+    let point = |at: usize| {
+        let aux = samples.aux.get(at * width..(at + 1) * width).unwrap_or_default().to_vec();
+        let value = samples.values.get(at)?.clone();
+        Some(Point { time: Some(time(at)), aux, ..Point::of(value) })
+    };
+    order.into_iter().filter_map(point).collect()
 }
 
 /// Nearest rank: the point at floor(n * rank / 100 + 0.5) - 1 in order of values.

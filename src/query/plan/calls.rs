@@ -6,6 +6,7 @@
 use super::super::QueryError;
 use super::super::source::{Binding, is_number};
 use super::expr::{Scope, compile, math, missing, place};
+use super::transforms::Transform;
 use crate::influxql::ast::{Expr as Ast, VarRef};
 use crate::model::FieldType;
 use crate::shard::scan::{Aggregate, Aux, Expr, Function};
@@ -26,7 +27,14 @@ pub enum Kind {
     First,
     Last,
     Percentile(f64),
+    /// The greatest (or smallest) so many points.
+    Top {
+        count: usize,
+        smallest: bool,
+    },
     Distinct,
+    /// The values themselves, with their times: what functions over streams read.
+    Stream,
 }
 
 /// One call.
@@ -35,8 +43,12 @@ pub struct Call {
     pub kind: Kind,
     /// Place among the aggregates; `None`: the field is not there.
     pub aggregate: Option<usize>,
+    /// Type of what the function gives, before `transforms`.
+    pub finished: FieldType,
     /// Type of the results.
     pub result: FieldType,
+    /// Functions over the stream of its points, the innermost first.
+    pub transforms: Vec<Transform>,
 }
 
 /// All calls of a query.
@@ -46,12 +58,20 @@ pub struct Calls {
     pub aggregates: Vec<Aggregate>,
     /// Columns beside a selector, of every aggregate (there is one then).
     pub aux: Vec<Aux>,
+    /// Width of the buckets; 0 without.
+    width_ns: i64,
 }
 
 impl Kind {
     /// Whether a point is chosen, with its time.
     pub fn is_selector(self) -> bool {
         matches!(self, Kind::Min | Kind::Max | Kind::First | Kind::Last | Kind::Percentile(_))
+            || self.keeps_own_times()
+    }
+
+    /// Whether points keep their times also within buckets; such calls are not filled.
+    pub fn keeps_own_times(self) -> bool {
+        matches!(self, Kind::Top { .. } | Kind::Stream)
     }
 
     fn function(self) -> Function {
@@ -65,6 +85,7 @@ impl Kind {
             Kind::First => Function::First,
             Kind::Last => Function::Last,
             Kind::Median | Kind::Mode | Kind::Percentile(_) => Function::Values,
+            Kind::Top { .. } | Kind::Stream => Function::Values,
             Kind::Distinct | Kind::CountDistinct => Function::Distinct,
         }
     }
@@ -80,11 +101,29 @@ impl Kind {
     fn takes(self, input: FieldType) -> bool {
         match self {
             Kind::Sum | Kind::Mean | Kind::Median | Kind::Spread | Kind::Stddev => is_number(input),
-            Kind::Percentile(_) => is_number(input),
+            Kind::Percentile(_) | Kind::Top { .. } => is_number(input),
             Kind::Min | Kind::Max => is_number(input) || input == FieldType::Boolean,
             _ => true,
         }
     }
+}
+
+impl Call {
+    /// A call over a field of type `input`.
+    pub fn new(kind: Kind, aggregate: Option<usize>, input: FieldType) -> Call {
+        let result = kind.result(input);
+        Call { kind, aggregate, finished: result, result, transforms: Vec::new() }
+    }
+
+    /// Buckets before the range that it reads.
+    pub fn looks_back(&self) -> i64 {
+        self.transforms.iter().filter(|transform| transform.looks_back()).count() as i64
+    }
+}
+
+fn unsupported(name: &str, input: FieldType) -> QueryError {
+    let kind = input.name();
+    QueryError::Refused(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator"))
 }
 
 impl Calls {
@@ -96,8 +135,9 @@ impl Calls {
     pub fn compile(
         scope: &mut Scope<'_>,
         columns: &[(Ast, String)],
+        width_ns: i64,
     ) -> Result<(Calls, Vec<Expr>), QueryError> {
-        let mut calls = Calls::default();
+        let mut calls = Calls { width_ns, ..Calls::default() };
         // Once for the calls, so that their number is known, then for the expressions.
         for (expr, _) in columns {
             calls.column(scope, expr)?;
@@ -112,6 +152,16 @@ impl Calls {
     /// Whether the chosen point's time is that of the row.
     pub fn keeps_time(&self) -> bool {
         matches!(self.calls.as_slice(), [call] if call.kind.is_selector())
+    }
+
+    /// Buckets before the range that the calls read.
+    pub fn looks_back(&self) -> i64 {
+        self.calls.iter().map(Call::looks_back).max().unwrap_or(0)
+    }
+
+    /// Whether calls differ in how far they read before the range.
+    pub fn looks_back_unevenly(&self) -> bool {
+        self.calls.iter().any(|call| call.looks_back() != self.looks_back())
     }
 
     fn column(&mut self, scope: &mut Scope<'_>, expr: &Ast) -> Result<Expr, QueryError> {
@@ -140,10 +190,22 @@ impl Calls {
         name: &str,
         args: &[Ast],
     ) -> Result<Call, QueryError> {
-        if let ("count", [Ast::Call { name: inner, args }]) = (name, args) {
-            if inner == "distinct" {
-                return self.over(scope, Kind::CountDistinct, "count", args.first());
+        if let ("count", [Ast::Call { name: inner, args }]) = (name, args)
+            && inner == "distinct"
+        {
+            return self.over(scope, Kind::CountDistinct, "count", args.first());
+        }
+        if let Some(transform) = Transform::parse(name, args, self.width_ns)? {
+            let mut call = match args.first().map(Ast::unparen) {
+                Some(Ast::Call { name, args }) => self.call(scope, name, args)?,
+                inner => self.over(scope, Kind::Stream, name, inner)?,
+            };
+            if call.aggregate.is_some() && !transform.takes(call.result) {
+                return Err(unsupported(name, call.result));
             }
+            call.result = transform.result(call.result);
+            call.transforms.push(transform);
+            return Ok(call);
         }
         let kind = kind(name, args)?;
         self.over(scope, kind, name, args.first())
@@ -160,7 +222,7 @@ impl Calls {
             return Err(QueryError::Refused(format!("expected field argument in {name}()")));
         };
         let Binding::Field(field) = scope.source.bind(var) else {
-            return Ok(Call { kind, aggregate: None, result: kind.result(FieldType::Float) });
+            return Ok(Call::new(kind, None, FieldType::Float));
         };
         let input = field.kind;
         if !kind.takes(input) {
@@ -173,7 +235,7 @@ impl Calls {
         let field = scope.field(field);
         let aggregate = Aggregate { function: kind.function(), field, aux: Vec::new() };
         let aggregate = Some(place(&mut self.aggregates, aggregate));
-        Ok(Call { kind, aggregate, result: kind.result(input) })
+        Ok(Call::new(kind, aggregate, input))
     }
 }
 
@@ -191,6 +253,13 @@ fn kind(name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
         "first" => Kind::First,
         "last" => Kind::Last,
         "distinct" => Kind::Distinct,
+        "top" | "bottom" => match args {
+            [_, Ast::Integer(count)] if *count > 0 => {
+                let count = usize::try_from(*count).unwrap_or(usize::MAX);
+                Kind::Top { count, smallest: name == "bottom" }
+            }
+            _ => return Err(QueryError::NotSupported(format!("{name}() with tags"))),
+        },
         "percentile" => match args.get(1) {
             Some(Ast::Integer(rank)) => Kind::Percentile(*rank as f64),
             Some(Ast::Float(rank)) => Kind::Percentile(*rank),

@@ -44,8 +44,8 @@ fn empty(call: &Call, fill: Fill, before: Option<&Point>, aux: usize) -> Point {
     match fill {
         Fill::Null if counts => same(Some(Value::Integer(0)), None),
         Fill::Previous => before.cloned().unwrap_or_else(|| same(None, None)),
-        Fill::Integer(n) => same(Some(number(call.result, n as f64, n)), Some(Value::Integer(n))),
-        Fill::Float(n) => same(Some(number(call.result, n, n as i64)), Some(Value::Float(n))),
+        Fill::Integer(n) => same(Some(number(call.finished, n as f64, n)), Some(Value::Integer(n))),
+        Fill::Float(n) => same(Some(number(call.finished, n, n as i64)), Some(Value::Float(n))),
         Fill::Null | Fill::None | Fill::Linear => same(None, None),
     }
 }
@@ -63,7 +63,7 @@ fn number(kind: FieldType, float: f64, integer: i64) -> Value {
 
 /// Straight lines between neighbours that have a number.
 fn lines(call: &Call, points: &mut [Timed]) {
-    if !super::super::source::is_number(call.result) {
+    if !super::super::source::is_number(call.finished) {
         return;
     }
     let known = |(time, point): &Timed| Some((*time, point.value.clone()?));
@@ -109,7 +109,7 @@ mod tests {
         how: Fill,
         points: &[(i64, Value)],
     ) -> Vec<Option<Value>> {
-        let call = Call { kind, aggregate: Some(0), result };
+        let call = Call { finished: result, ..Call::new(kind, Some(0), result) };
         let point = |(at, value): &(i64, Value)| {
             (*at, Point { time: None, value: Some(value.clone()), aux: Vec::new() })
         };

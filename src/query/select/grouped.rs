@@ -39,8 +39,11 @@ pub(super) async fn run(
 ) -> Result<(), QueryError> {
     let (shape, source) = (unit.shape, unit.source);
     let mut scope = Scope::new(source);
-    let (calls, columns) = Calls::compile(&mut scope, &shape.selected.columns)?;
+    let (calls, columns) =
+        Calls::compile(&mut scope, &shape.selected.columns, shape.timing.width_ns)?;
+    let descending = shape.select.is_descending();
     let mut timing = shape.timing.clone();
+    look_back(&mut timing, &calls, descending)?;
     let Some((partitions, data)) = super::partitions(context, source, timing.range) else {
         return Ok(());
     };
@@ -52,8 +55,9 @@ pub(super) async fn run(
     check_buckets(context, &timing, data)?;
     let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
     let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
-    let request = shape.request(context, scope, partitions, output)?;
-    let plan = Plan { shape, calls, columns, timing, descending: shape.select.is_descending() };
+    let request = shape.request(context, scope, partitions, timing.range, output)?;
+    let plan = Plan { shape, calls, columns, timing, descending };
+    super::check_series(context, &request).await?;
     let mut merge = GroupMerge::new(unit.scans(context, &request), request.order, aggregates);
     while let Some(group) = merge.next().await? {
         let head = shape.series(source, &group.values);
@@ -72,6 +76,29 @@ pub(super) async fn run(
         let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
         let series = plan.project(head, rows);
         sink.part(ResultPart::of_series(context.statement_id, series)).await?;
+    }
+    Ok(())
+}
+
+/// Widens the range by the buckets that functions over streams read before it.
+///
+/// Calls that look back unevenly share one scan only where the range starts with a bucket; otherwise
+/// the first bucket would hold other rows for one than for the other.
+fn look_back(timing: &mut Timing, calls: &Calls, descending: bool) -> Result<(), QueryError> {
+    let buckets = calls.looks_back();
+    let edge = if descending { timing.range.last } else { timing.range.first };
+    if timing.width_ns == 0 || buckets == 0 || !(descending || timing.has_start()) {
+        return Ok(());
+    }
+    let first = if descending { edge.saturating_add(1) } else { edge };
+    if calls.looks_back_unevenly() && timing.start(timing.bucket(first)) != first {
+        let text = "functions that look back beside others, from within a bucket";
+        return Err(QueryError::NotSupported(text.to_owned()));
+    }
+    let extra = timing.width_ns.saturating_mul(buckets);
+    match descending {
+        true => timing.range.last = edge.saturating_add(extra),
+        false => timing.range.first = edge.saturating_sub(extra),
     }
     Ok(())
 }
@@ -107,14 +134,44 @@ impl Plan<'_> {
                 Some(states) => self.points(call, states, group.first_bucket),
                 None => Vec::new(),
             };
-            calls.push(self.filled(call, points, memory_bytes)?);
+            calls.push(self.transformed(call, self.filled(call, points, memory_bytes)?));
         }
         Ok(join(calls, self.descending))
     }
 
+    /// What functions over streams make of the points; those outside the query's range left out.
+    fn transformed(&self, call: &Call, points: Vec<Timed>) -> Vec<Timed> {
+        let timing = &self.shape.timing;
+        let mut points = points;
+        if timing.width_ns > 0 && self.calls.looks_back() > 0 {
+            points.retain(|(at, _)| self.reads(call.looks_back(), *at));
+        }
+        for transform in &call.transforms {
+            points = transform.apply(points, self.descending);
+        }
+        if timing.width_ns > 0 && self.calls.looks_back() > 0 {
+            points.retain(|(at, _)| self.reads(0, *at));
+        }
+        points
+    }
+
+    /// Whether a bucket is at most `back` buckets before the query's range.
+    fn reads(&self, back: i64, at: i64) -> bool {
+        let timing = &self.shape.timing;
+        let extra = timing.width_ns.saturating_mul(back);
+        let zone_free = |at: i64| self.timing.start(self.timing.bucket(at));
+        match self.descending {
+            true => at <= zone_free(timing.range.last.saturating_add(extra)),
+            false => {
+                !timing.has_start() || at >= zone_free(timing.range.first.saturating_sub(extra))
+            }
+        }
+    }
+
     /// The points of one call in output order.
     fn points(&self, call: &Call, states: &mut States, first_bucket: i64) -> Vec<Timed> {
-        let own_time = self.timing.buckets == Buckets::One && self.calls.keeps_time();
+        let one = self.timing.buckets == Buckets::One;
+        let own_time = call.kind.keeps_own_times() || one && self.calls.keeps_time();
         let count = states.len();
         let mut out = Vec::new();
         for at in 0..count {
@@ -140,7 +197,7 @@ impl Plan<'_> {
         let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
             return Ok(points);
         };
-        if self.timing.width_ns == 0 || how == Fill::None {
+        if self.timing.width_ns == 0 || how == Fill::None || call.kind.keeps_own_times() {
             return Ok(points);
         }
         let begin = match self.timing.has_start() {

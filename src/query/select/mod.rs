@@ -3,7 +3,7 @@
 //! In: the query. Out: series, by name of the measurement, then by tags; both backwards under ORDER BY
 //! time DESC. Each source is asked when the one before it is done.
 
-mod fill;
+pub(super) mod fill;
 mod grouped;
 mod groups;
 mod join;
@@ -11,6 +11,7 @@ mod raw;
 mod rows;
 mod window;
 
+use super::gather::ask;
 use super::plan::columns::{Universe, group_keys, needs_tags, select};
 use super::plan::condition;
 use super::plan::expr::{Scope, math};
@@ -24,7 +25,7 @@ use crate::influxql::time_range::split_time;
 use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Order, Output, Request};
+use crate::shard::scan::{Found, Lookup, Order, Output, Request, Want};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -124,6 +125,26 @@ async fn plan<'a>(
     Ok((Shape { select: query, selected, condition, timing, group_by, names }, sources))
 }
 
+/// The limit on series that the operator sets.
+async fn check_series(context: Context<'_>, request: &Request) -> Result<(), QueryError> {
+    let limit = context.options.limits.select_series;
+    if limit == 0 {
+        return Ok(());
+    }
+    let (db, measurements) = (request.db, vec![request.measurement]);
+    let (series, want) = (request.series.clone(), Want::Count);
+    let mut count = 0;
+    for found in ask(context, Lookup { db, measurements, series, within: None, want }).await? {
+        let Found::Count(counts) = found else { continue };
+        count += counts.iter().map(|(_, count)| count).sum::<u64>();
+    }
+    if count > limit {
+        let text = format!("max-select-series limit exceeded: ({count}/{limit})");
+        return Err(QueryError::Refused(text));
+    }
+    Ok(())
+}
+
 /// Partitions that hold rows of the range, and the time from the first to the last of them.
 fn partitions(
     context: Context<'_>,
@@ -151,6 +172,7 @@ impl Shape<'_> {
         context: Context<'_>,
         scope: Scope<'_>,
         partitions: Vec<PartitionId>,
+        range: TimeRange,
         output: Output,
     ) -> Result<Arc<Request>, QueryError> {
         let mut scope = scope;
@@ -160,7 +182,7 @@ impl Shape<'_> {
             db: scope.source.db,
             measurement: scope.source.measurement,
             partitions,
-            range: self.timing.range,
+            range,
             now_ns: context.options.now_ns,
             series,
             filter,

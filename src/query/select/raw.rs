@@ -16,6 +16,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Values of GROUP BY's tags.
+type Group = Arc<[Box<[u8]>]>;
+
 /// Answers from one source.
 pub(super) async fn run(
     context: Context<'_>,
@@ -39,9 +42,10 @@ pub(super) async fn run(
     }
     let tags = scope.tags.clone();
     let output = Output::Rows { visible, limit: window.rows_needed() };
-    let request = shape.request(context, scope, partitions, output)?;
+    let request = shape.request(context, scope, partitions, shape.timing.range, output)?;
+    super::check_series(context, &request).await?;
     let mut merge = RowMerge::new(unit.scans(context, &request), request.order);
-    let mut head: Option<(Arc<[Box<[u8]>]>, Series)> = None;
+    let mut head: Option<(Group, Series)> = None;
     while let Some(rows) = merge.next().await? {
         if head.as_ref().is_none_or(|(group, _)| *group != rows.group) {
             window.next_series();

@@ -7,7 +7,7 @@ use super::lists::{cut, field_rows, key_filter, live, look_up, send};
 use super::target::{Target, filter};
 use crate::influxql::ast::{Cardinality, CardinalityOf};
 use crate::model::{MeasurementId, Value};
-use crate::query::result::{Cell, Sink};
+use crate::query::result::{Cell, Sink, Tag};
 use crate::query::{Context, QueryError};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Found, Want};
@@ -98,7 +98,7 @@ async fn count(
         }
     };
     let mut counts = Counts::new();
-    let mut keys: BTreeMap<MeasurementId, BTreeSet<(Box<[u8]>, Box<[u8]>)>> = BTreeMap::new();
+    let mut keys: BTreeMap<MeasurementId, BTreeSet<Tag>> = BTreeMap::new();
     for found in look_up(context, target, series, None, want).await? {
         match found {
             Found::Count(found) => {
