@@ -274,8 +274,11 @@ fn a_failure_ends_the_query() {
         let clusters = start(&sim, 1).await;
         let cluster = &clusters[0];
         let query = "show databases; select v from nope..m; show databases";
-        let expected = "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\
-                        \"columns\":[\"name\"]}]},{\"statement_id\":1,\"error\":\"not executed\"}]}\n";
+        let expected = concat!(
+            r#"{"results":[{"statement_id":0,"series":[{"name":"databases","#,
+            r#""columns":["name"]}]},{"statement_id":1,"error":"not executed"}]}"#,
+            "\n"
+        );
         assert_eq!(ask(cluster, query).await, expected);
         let query = "select v from nope..m";
         let expected =

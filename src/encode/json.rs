@@ -1,10 +1,10 @@
 //! Answers of queries as InfluxDB's JSON, written while the query runs.
 //!
-//! In: result parts. Out: one document that grows, or with chunking one document per chunk, each with
-//! a line feed behind it. The bytes are those of InfluxDB 1.x.
+//! In: result parts. Out: one document that grows, or with chunking one document per chunk, each
+//! with a line feed behind it. The bytes are those of InfluxDB 1.x.
 //!
-//! Not chunked, an error of a statement takes the place of all the statement gave before, as long as
-//! the bytes were not handed out; so does an infinite number of the whole answer.
+//! Not chunked, an error of a statement takes the place of all the statement gave before, as long
+//! as the bytes were not handed out; so does an infinite number of the whole answer.
 
 use super::scalar;
 use crate::query::{CellRef, Column, ResultPart, Series};

@@ -65,8 +65,8 @@ pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// A float: shortest digits that read back the same; plain within 1e-6 <= |x| < 1e21, otherwise with
-/// an exponent. NaN is null. Infinities have no form: false, nothing written.
+/// A float: shortest digits that read back the same; plain within 1e-6 <= |x| < 1e21, otherwise
+/// with an exponent. NaN is null. Infinities have no form: false, nothing written.
 pub(super) fn float(value: f64, out: &mut Vec<u8>) -> bool {
     if value.is_nan() {
         out.extend_from_slice(b"null");
@@ -131,8 +131,8 @@ fn scientific(mantissa: &[u8], exponent: i32, out: &mut Vec<u8>) {
     integer(exponent.unsigned_abs(), out);
 }
 
-/// An instant in RFC3339 with as many digits of a second as it has, in a zone (`None`: UTC), without
-/// quotes.
+/// An instant in RFC3339 with as many digits of a second as it has, in a zone (`None`: UTC),
+/// without quotes.
 pub(super) fn time(at: i64, zone: Option<&TimeZone>, out: &mut Vec<u8>) {
     let offset = zone.map_or(0, |zone| offset_seconds(zone, at));
     let nanos = at.rem_euclid(SECOND_NS);
@@ -177,8 +177,8 @@ fn offset_seconds(zone: &TimeZone, at: i64) -> i64 {
     stamp.map_or(0, |stamp| i64::from(zone.to_offset(stamp).seconds()))
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (Gregorian, counted in eras of 400 years that
-/// begin on 1 March).
+/// Year, month and day of a day counted from 1970-01-01 (Gregorian, counted in eras of 400 years
+/// that begin on 1 March).
 fn civil(day: i64) -> (i64, i64, i64) {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -1,7 +1,7 @@
 //! What FROM stands for: the measurements that exist, with their fields and tag keys.
 //!
-//! In: measurements as written and the request's database and policy. Out: resolved sources, sorted by
-//! name, one for each time a measurement is named. What does not exist is left out.
+//! In: measurements as written and the request's database and policy. Out: resolved sources, sorted
+//! by name, one for each time a measurement is named. What does not exist is left out.
 
 use super::{Context, QueryError};
 use crate::catalog::{Database, State};

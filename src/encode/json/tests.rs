@@ -43,10 +43,12 @@ fn parts_of_one_series_become_one() {
         end(0),
         end(1),
     ];
-    let expected = "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"cpu\",\"tags\":{\"host\":\"a\"},\
-        \"columns\":[\"time\",\"v\"],\"values\":[[1,0.5],[2,1],[3,1.5]]},{\"name\":\"cpu\",\
-        \"tags\":{\"host\":\"b\"},\"columns\":[\"time\",\"v\"],\"values\":[[4,2]]}]},\
-        {\"statement_id\":1}]}\n";
+    let expected = concat!(
+        r#"{"results":[{"statement_id":0,"series":[{"name":"cpu","tags":{"host":"a"},"#,
+        r#""columns":["time","v"],"values":[[1,0.5],[2,1],[3,1.5]]},{"name":"cpu","#,
+        r#""tags":{"host":"b"},"columns":["time","v"],"values":[[4,2]]}]},{"statement_id":1}]}"#,
+        "\n"
+    );
     assert_eq!(write(epoch(), parts), expected);
 }
 
@@ -97,12 +99,29 @@ fn chunks_end_at_their_size_and_at_each_series() {
 #[test]
 fn pretty_puts_every_cell_on_a_line() {
     let parts = vec![ResultPart::of_series(0, series("cpu", None, &[0])), end(0)];
-    let expected = "{\n    \"results\": [\n        {\n            \"statement_id\": 0,\n            \
-        \"series\": [\n                {\n                    \"name\": \"cpu\",\n                    \
-        \"columns\": [\n                        \"time\",\n                        \"v\"\n                    \
-        ],\n                    \"values\": [\n                        [\n                            \
-        \"1970-01-01T00:00:00Z\",\n                            0\n                        ]\n                    \
-        ]\n                }\n            ]\n        }\n    ]\n}\n";
+    let expected = r#"{
+    "results": [
+        {
+            "statement_id": 0,
+            "series": [
+                {
+                    "name": "cpu",
+                    "columns": [
+                        "time",
+                        "v"
+                    ],
+                    "values": [
+                        [
+                            "1970-01-01T00:00:00Z",
+                            0
+                        ]
+                    ]
+                }
+            ]
+        }
+    ]
+}
+"#;
     assert_eq!(write(Options { pretty: true, ..Options::default() }, parts), expected);
 }
 

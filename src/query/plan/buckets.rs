@@ -1,7 +1,7 @@
 //! Time of a query: the range it reads and the buckets it cuts it into.
 //!
-//! In: the condition's range, the arguments of time() and the zone. Out: `Timing`. With a zone, buckets
-//! follow the wall clock: their starts are listed one by one.
+//! In: the condition's range, the arguments of time() and the zone. Out: `Timing`. With a zone,
+//! buckets follow the wall clock: their starts are listed one by one.
 
 use super::super::QueryError;
 use crate::influxql::ast::{Expr, Select};
@@ -65,7 +65,8 @@ impl Timing {
         if self.has_start() { self.range.first } else { 0 }
     }
 
-    /// Lists the buckets by the wall clock where a zone asks for it; `data` bounds what is unbounded.
+    /// Lists the buckets by the wall clock where a zone asks for it; `data` bounds what is
+    /// unbounded.
     ///
     /// # Errors
     /// More buckets than can be listed.

@@ -1,7 +1,7 @@
 //! The function calls of a SELECT: what shards compute for them, and what is left to do here.
 //!
-//! In: the selected expressions. Out: the distinct calls, the aggregates that shards are asked for, and
-//! expressions over numbered calls.
+//! In: the selected expressions. Out: the distinct calls, the aggregates that shards are asked for,
+//! and expressions over numbered calls.
 
 use super::super::QueryError;
 use super::super::source::{Binding, is_number};

@@ -1,7 +1,7 @@
 //! The columns of a SELECT: wildcards written out, names given.
 //!
-//! In: the fields as written and what the sources hold. Out: expressions with their column names, in
-//! order; `time` taken out. Rules and order of InfluxDB's rewriting, names made unique its way.
+//! In: the fields as written and what the sources hold. Out: expressions with their column names,
+//! in order; `time` taken out. Rules and order of InfluxDB's rewriting, names made unique its way.
 
 use super::super::QueryError;
 use super::super::source::{Source, bytes_regex, kind_of};
@@ -26,7 +26,8 @@ pub struct Universe {
 }
 
 impl Universe {
-    /// What the sources hold. Names that are no UTF-8 cannot be written in a query; they are left out.
+    /// What the sources hold. Names that are no UTF-8 cannot be written in a query; they are left
+    /// out.
     pub fn of(sources: &[Source]) -> Universe {
         let mut types: BTreeMap<String, TypeSet> = BTreeMap::new();
         let mut tags = BTreeSet::new();

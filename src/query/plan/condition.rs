@@ -1,7 +1,7 @@
 //! WHERE without time, split in two: what the index alone decides, and what needs the row.
 //!
-//! In: a condition. Out: a filter of series made of the terms of the outermost AND that speak of tags
-//! only, and an expression for the other terms.
+//! In: a condition. Out: a filter of series made of the terms of the outermost AND that speak of
+//! tags only, and an expression for the other terms.
 
 use super::super::QueryError;
 use super::super::source::{Binding, Source, bytes_regex};

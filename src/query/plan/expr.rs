@@ -9,7 +9,8 @@ use crate::influxql::ast::{Expr as Ast, Op};
 use crate::model::{FieldType, Value};
 use crate::shard::scan::{Expr, FieldRef, MathFunction, Operator};
 
-/// Terms of one chain of arithmetic operators, which hangs to the left and is as deep as it is long.
+/// Terms of one chain of arithmetic operators, which hangs to the left and is as deep as it is
+/// long.
 const CHAIN_TERMS_MAX: usize = 256;
 
 /// The columns that the expressions of one source use.

@@ -1,7 +1,7 @@
 //! From the syntax tree to what shards are asked: names, columns, conditions, buckets.
 //!
-//! In: a query and its resolved sources. Out: expressions over numbered columns, the filter of series
-//! and of rows, the shape of time.
+//! In: a query and its resolved sources. Out: expressions over numbered columns, the filter of
+//! series and of rows, the shape of time.
 
 pub mod buckets;
 pub mod calls;

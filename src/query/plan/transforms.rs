@@ -1,7 +1,7 @@
 //! Functions over a stream of points: each point with the ones before it.
 //!
-//! In: the points of one call in output order, those without a value left out. Out: points at the time
-//! of the later one. Rules of InfluxDB, also for the direction of ORDER BY time DESC.
+//! In: the points of one call in output order, those without a value left out. Out: points at the
+//! time of the later one. Rules of InfluxDB, also for the direction of ORDER BY time DESC.
 
 use super::super::QueryError;
 use super::super::aggregate::Point;
@@ -23,7 +23,8 @@ pub enum Transform {
 }
 
 impl Transform {
-    /// The function of a name; `None` for other names. `width_ns`: buckets of what it is applied to.
+    /// The function of a name; `None` for other names. `width_ns`: buckets of what it is applied
+    /// to.
     ///
     /// # Errors
     /// Arguments that validation lets through only for other functions.

@@ -11,8 +11,8 @@ use crate::model::{FieldType, Value};
 /// A point at its time.
 pub type Timed = (i64, Point);
 
-/// Fills the gaps of `points`; `times` are the starts of all buckets in output order, `aux` the number
-/// of columns beside a selector.
+/// Fills the gaps of `points`; `times` are the starts of all buckets in output order, `aux` the
+/// number of columns beside a selector.
 pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, times: &[i64], aux: usize) -> Vec<Timed> {
     if points.is_empty() || fill == Fill::None || call.kind == Kind::Distinct {
         return points;

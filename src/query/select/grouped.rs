@@ -1,7 +1,7 @@
 //! SELECT with functions: groups of states from the shards, finished bucket by bucket.
 //!
-//! In: merged groups. Out: for each group its rows: the points of every call, filled, joined by time,
-//! put into the selected expressions, within the limits.
+//! In: merged groups. Out: for each group its rows: the points of every call, filled, joined by
+//! time, put into the selected expressions, within the limits.
 
 use super::super::aggregate::{Point, finish};
 use super::super::plan::Timing;
@@ -82,8 +82,8 @@ pub(super) async fn run(
 
 /// Widens the range by the buckets that functions over streams read before it.
 ///
-/// Calls that look back unevenly share one scan only where the range starts with a bucket; otherwise
-/// the first bucket would hold other rows for one than for the other.
+/// Calls that look back unevenly share one scan only where the range starts with a bucket;
+/// otherwise the first bucket would hold other rows for one than for the other.
 fn look_back(timing: &mut Timing, calls: &Calls, descending: bool) -> Result<(), QueryError> {
     let buckets = calls.looks_back();
     let edge = if descending { timing.range.last } else { timing.range.first };

@@ -1,7 +1,7 @@
 //! Puts the points of several calls side by side, by time.
 //!
-//! In: for each call its points in output order. Out: rows: a time, and for each call the point it has
-//! there, if any. Where a call has several points at one time, they take rows of their own.
+//! In: for each call its points in output order. Out: rows: a time, and for each call the point it
+//! has there, if any. Where a call has several points at one time, they take rows of their own.
 
 use super::fill::Timed;
 use crate::query::aggregate::Point;

@@ -1,7 +1,7 @@
 //! SELECT: plan for each source, scatter to the shards, merge, finish, hand on.
 //!
-//! In: the query. Out: series, by name of the measurement, then by tags; both backwards under ORDER BY
-//! time DESC. Each source is asked when the one before it is done.
+//! In: the query. Out: series, by name of the measurement, then by tags; both backwards under ORDER
+//! BY time DESC. Each source is asked when the one before it is done.
 
 pub(super) mod fill;
 mod grouped;

@@ -1,8 +1,8 @@
 //! Merges the rows of all shards: by group, then by time, then by series.
 //!
-//! In: one stream of parts per shard, each in that order. Out: parts in that order, each of one group.
-//! Where one shard's rows come before all others', they are taken as a stretch, so a shard that is
-//! alone passes through without being looked at row by row.
+//! In: one stream of parts per shard, each in that order. Out: parts in that order, each of one
+//! group. Where one shard's rows come before all others', they are taken as a stretch, so a shard
+//! that is alone passes through without being looked at row by row.
 
 use super::super::QueryError;
 use crate::route::cluster::Scan;

@@ -1,7 +1,8 @@
 //! SHOW … CARDINALITY: how many series, measurements, keys or values there are, counted exactly.
 //!
-//! In: the statement. Out: one number, or one per measurement. Without EXACT and clauses the numbers of
-//! series and measurements are called estimates, as in InfluxDB; here they are exact as well.
+//! In: the statement. Out: one number, or one per measurement. Without EXACT and clauses the
+//! numbers of series and measurements are called estimates, as in InfluxDB; here they are exact as
+//! well.
 
 use super::lists::{cut, field_rows, key_filter, live, look_up, send};
 use super::target::{Target, filter};

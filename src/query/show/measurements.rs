@@ -1,8 +1,8 @@
 //! SHOW MEASUREMENTS: those with a series, under a condition on tags.
 //!
-//! In: the statement. Out: one listing, sorted. A condition is about the measurement, as in InfluxDB:
-//! `=` and `=~` ask for some series that has the tag so, `!=` and `!~` for a measurement that has the
-//! key while no series has it so.
+//! In: the statement. Out: one listing, sorted. A condition is about the measurement, as in
+//! InfluxDB: `=` and `=~` ask for some series that has the tag so, `!=` and `!~` for a measurement
+//! that has the key while no series has it so.
 
 use super::lists::{cut, live, send};
 use super::target::Target;

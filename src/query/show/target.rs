@@ -1,6 +1,7 @@
 //! What a SHOW or DELETE statement speaks of: a database, some of its measurements, a condition.
 //!
-//! In: the clauses as written. Out: ids, a filter of series, and the range of time if one was given.
+//! In: the clauses as written. Out: ids, a filter of series, and the range of time if one was
+//! given.
 
 use crate::catalog::State;
 use crate::influxql::ast::{Expr, Measurement, MeasurementName};
