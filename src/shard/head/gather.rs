@@ -63,26 +63,34 @@ impl<'a> Builder<'a> {
 
     /// Adds rows of one table, their times ascending.
     pub fn plain(&mut self, key: Key, table: u32, rows: &[u32]) {
-        if rows.is_empty() {
-            return;
+        if !rows.is_empty() {
+            self.rows.extend_from_slice(rows);
+            self.note_plain(key, table, rows.len());
         }
+    }
+
+    /// The last `count` of `rows` are a series of one table.
+    fn note_plain(&mut self, key: Key, table: u32, count: usize) {
         self.used |= 1 << table;
-        self.rows.extend_from_slice(rows);
-        self.lens.push(rows.len());
-        self.block.push_run(key.0, key.1, rows.len());
+        self.lens.push(count);
+        self.block.push_run(key.0, key.1, count);
         match self.pieces.last_mut() {
             Some(Piece::Plain { table: last, len, runs }) if *last == table => {
-                *len += rows.len();
+                *len += count;
                 *runs += 1;
             }
-            _ => self.pieces.push(Piece::Plain { table, len: rows.len(), runs: 1 }),
+            _ => self.pieces.push(Piece::Plain { table, len: count, runs: 1 }),
         }
     }
 
     /// Adds rows sorted by time and arrival; equal times become one row.
     pub fn mixed(&mut self, key: Key, refs: &[RowRef]) {
-        if refs.is_empty() {
-            return;
+        let Some(first) = refs.first() else { return };
+        // Rows that only came out of order (several connections send side by side) are plain now.
+        let apart = refs.is_sorted_by(|left, right| left.time < right.time);
+        if apart && refs.iter().all(|row| row.table == first.table) {
+            self.rows.extend(refs.iter().map(|row| row.row));
+            return self.note_plain(key, first.table, refs.len());
         }
         let groups_before = self.groups.len();
         for group in refs.chunk_by(|left, right| left.time == right.time) {
