@@ -37,12 +37,29 @@ where
 {
     let doors = front.doors();
     doors.http_write_requests.add(1);
+    let _active = Active::new(front);
     let started = front.env.now_mono();
     let outcome = accept(front, head, body).await;
     doors.http_write_ns.add(front.env.now_mono().saturating_sub(started));
     match outcome {
         Ok(()) => reply::empty(StatusCode::NO_CONTENT),
         Err(Refused(status, text)) => reply::error(status, &text, head.pretty()),
+    }
+}
+
+/// Counts a write as active until it is answered or dropped.
+struct Active<E: Env>(Rc<Front<E>>);
+
+impl<E: Env> Active<E> {
+    fn new(front: &Rc<Front<E>>) -> Active<E> {
+        front.doors().http_write_active.add(1);
+        Active(front.clone())
+    }
+}
+
+impl<E: Env> Drop for Active<E> {
+    fn drop(&mut self) {
+        self.0.doors().http_write_active.sub(1);
     }
 }
 

@@ -104,6 +104,7 @@ impl Session {
         self.buffer.copy_within(decoded.consumed..self.filled, 0);
         self.filled -= decoded.consumed;
         let versions = decoded.versions as usize;
+        self.front.doors().telnet_versions.add(u64::from(decoded.versions));
         self.settle().await;
         let front = self.front.clone();
         let write = async move { door::store(&front, decoded).await };

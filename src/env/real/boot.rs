@@ -13,8 +13,9 @@ use glommio::{
     PoolPlacement,
 };
 
-use super::RealEnv;
 use super::file::system_error;
+use super::{RealEnv, awake};
+use crate::env::{Env, Queue, Task};
 
 /// Entries of each of the three rings of a core. More calls than that wait in the executor.
 const RING_DEPTH: usize = 512;
@@ -74,7 +75,11 @@ where
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT_INTERVAL)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
-        .spawn(move || async move { Ok(body(RealEnv::new()?).await) })
+        .spawn(move || async move {
+            let env = RealEnv::new()?;
+            env.spawn(Queue::Ingest, awake::beat()).detach();
+            Ok(body(env).await)
+        })
         .map_err(system_error)?;
     Ok(CoreHandle { name: core.name, handle })
 }

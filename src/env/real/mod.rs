@@ -12,8 +12,10 @@
 //! - a file's size is asked by path, wrong after a rename: `file` asks the descriptor;
 //! - completed disk calls are noticed only when the running queue is preempted, by default after
 //!   100 ms: `boot` sets a shorter time;
+//! - an executor may sleep while tasks are ready to run: `awake` keeps a timer that wakes it;
 //! - directories, names and statistics go through plain system calls: on the blocking pool.
 
+mod awake;
 mod boot;
 mod disk;
 mod file;
