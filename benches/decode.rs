@@ -1,6 +1,8 @@
 //! Decoding speed: lines of ten float fields with ten tags (the cpu measurement of the TSBS suite,
 //! 1,000 hosts), and telnet `put` lines, into recycled Batches with known names and series.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringtail::catalog::State;
 use ringtail::catalog::command::Command;

@@ -54,8 +54,8 @@ impl<E: Env> Owner<E> {
         (answers, records)
     }
 
-    /// To be called when nothing is to be decided for now: seals the journal, which proves at the next
-    /// start that its last edit was acknowledged. A failure shows at the next `submit`.
+    /// To be called when nothing is to be decided for now: seals the journal, which proves at the
+    /// next start that its last edit was acknowledged. A failure shows at the next `submit`.
     pub async fn rest(&mut self) {
         let _ = self.journal.seal().await;
     }

@@ -4,11 +4,11 @@
 //! Writes take byte permits, so a slow shard slows its senders down and nobody else.
 
 use super::hub::{CoreId, Event, Stream};
-use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk, write_bytes};
+use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Talk, write_bytes};
 use crate::catalog::{CatalogError, Command, State};
 use crate::model::{ShardId, WriteRequest};
 use crate::shard::scan;
-use crate::shard::{Counters, Gauges, WriteError, Written};
+use crate::shard::{WriteError, Written};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     /// Counters of every shard, by core.
-    pub async fn report(&self) -> Vec<(CoreId, Vec<(ShardId, Counters, Gauges)>)> {
+    pub async fn report(&self) -> Vec<(CoreId, Vec<ShardReport>)> {
         let mut out = Vec::new();
         for core in self.mesh.cores() {
             if let Reply::Report(shards) = self.mesh.call(core, Request::Report).await {

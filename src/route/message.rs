@@ -34,6 +34,9 @@ pub enum Request {
     Report,
 }
 
+/// What one shard has done and has now.
+pub type ShardReport = (ShardId, Counters, Gauges);
+
 /// How it ends.
 pub enum Reply {
     /// The task that should have answered is gone.
@@ -45,7 +48,7 @@ pub enum Reply {
     Maintained(Result<(), String>),
     Decided(Vec<Result<(), CatalogError>>),
     Applied,
-    Report(Vec<(ShardId, Counters, Gauges)>),
+    Report(Vec<ShardReport>),
 }
 
 /// Which rows to delete.

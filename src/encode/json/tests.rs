@@ -6,7 +6,7 @@ use crate::query::Cell;
 use std::sync::Arc;
 
 fn series(name: &str, host: Option<&str>, times: &[i64]) -> Series {
-    let tags: Vec<(Box<[u8]>, Box<[u8]>)> =
+    let tags: Vec<crate::shard::scan::TagPair> =
         host.map(|host| (b"host".as_slice().into(), host.as_bytes().into())).into_iter().collect();
     let values = times.iter().map(|at| *at as f64 / 2.0).collect();
     Series {

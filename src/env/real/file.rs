@@ -40,7 +40,7 @@ impl RealFile {
     /// The size by the descriptor; the runtime's own call goes by the path of the open, which may
     /// belong to another file by then. The inode is in memory, so this does not wait for the disk.
     fn size_now(&self) -> io::Result<u64> {
-        // SAFETY: the descriptor is open as long as `self.file`, and `ManuallyDrop` never closes it.
+        // SAFETY: the descriptor is open as long as `self.file`; `ManuallyDrop` never closes it.
         let file = unsafe { std::fs::File::from_raw_fd(self.file.as_raw_fd()) };
         Ok(ManuallyDrop::new(file).metadata()?.len())
     }

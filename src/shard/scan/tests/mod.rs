@@ -90,7 +90,7 @@ impl Shards {
     pub async fn open(env: &SimEnv, count: u32) -> Shards {
         let mut all = Vec::new();
         for id in 0..count {
-            let store = Store { id: 7, shards: count, epoch: count.into() };
+            let store = Store { id: 7, shards: count, epoch: count };
             let dir = format!("{ROOT}/{count}");
             let opened = Shard::open(env, Path::new(&dir), &store, ShardId(id), options()).await;
             all.push(opened.unwrap_or_else(|error| panic!("{error}")).shard);
