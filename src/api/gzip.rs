@@ -8,6 +8,9 @@ use std::io::{self, Write};
 /// Compressed bytes inflated between two turns of other tasks.
 pub const SLICE_BYTES: usize = 16 << 10;
 
+const CUT: &str = "unexpected EOF";
+const CHECKSUM: &str = "gzip: invalid checksum";
+
 /// Why a body cannot be inflated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
@@ -70,7 +73,14 @@ impl Inflater {
         }
         match self.decoder.try_finish() {
             Ok(()) => Ok(std::mem::take(&mut self.decoder.get_mut().bytes)),
-            Err(error) => Err(self.trouble(&error)),
+            Err(error) => match self.trouble(&error) {
+                // The library tells a cut checksum and a wrong one alike; only behind a cut one does
+                // it take another byte.
+                Trouble::Malformed(CHECKSUM) if self.decoder.write(&[0]).is_ok() => {
+                    Err(Trouble::Malformed(CUT))
+                }
+                trouble => Err(trouble),
+            },
         }
     }
 
@@ -80,11 +90,11 @@ impl Inflater {
         }
         let text = error.to_string();
         Trouble::Malformed(if error.kind() == io::ErrorKind::UnexpectedEof {
-            "unexpected EOF"
+            CUT
         } else if text.contains("header") {
             "gzip: invalid header"
         } else if text.contains("checksum") {
-            "gzip: invalid checksum"
+            CHECKSUM
         } else {
             "flate: corrupt input"
         })
@@ -127,6 +137,9 @@ mod tests {
                 "{end}"
             );
         }
+        let mut wrong = whole.clone();
+        wrong[whole.len() - 6] ^= 1;
+        assert_eq!(inflate(&wrong, 1000), Err(Trouble::Malformed("gzip: invalid checksum")));
         assert_eq!(inflate(b"", 1000), Err(Trouble::Malformed("EOF")));
         assert_eq!(inflate(b"cpu v=1 17", 1000), Err(Trouble::Malformed("gzip: invalid header")));
         assert_eq!(inflate(&packed(&[b'x'; 5000]), 4999), Err(Trouble::TooLarge));

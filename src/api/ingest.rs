@@ -91,12 +91,13 @@ impl<E: Env> Front<E> {
             }
         };
         let results = results.ok_or(IngestError::Timeout)?;
-        results.into_iter().fold(Ok(stored), |sum, result| match (sum, result) {
-            (sum, Ok(())) => sum,
-            // A lasting failure is told before one that decoding again would cure.
-            (Ok(_) | Err(IngestError::Stale), Err(error)) => Err(error),
-            (sum, Err(_)) => sum,
-        })
+        let failed: Vec<IngestError> = results.into_iter().filter_map(Result::err).collect();
+        // A lasting failure is told before one that decoding again would cure.
+        let lasting = failed.iter().find(|error| **error != IngestError::Stale);
+        match lasting.or(failed.first()) {
+            None => Ok(stored),
+            Some(error) => Err(error.clone()),
+        }
     }
 
     async fn write_shard(

@@ -4,26 +4,33 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
+/// A future until it is done, then what it gave.
+enum Waiting<F: Future> {
+    Running(Pin<Box<F>>),
+    Done(F::Output),
+}
+
 /// Runs all futures together; their results come in the order of the futures.
 pub async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<(Option<Pin<Box<F>>>, Option<F::Output>)> =
-        futures.into_iter().map(|future| (Some(Box::pin(future)), None)).collect();
+    let mut all: Vec<Waiting<F>> =
+        futures.into_iter().map(|future| Waiting::Running(Box::pin(future))).collect();
     poll_fn(|context| {
         let mut open = false;
-        for (future, output) in &mut waiting {
-            let Some(running) = future else { continue };
-            match running.as_mut().poll(context) {
-                Poll::Ready(value) => {
-                    *output = Some(value);
-                    *future = None;
-                }
+        for one in &mut all {
+            let Waiting::Running(future) = one else { continue };
+            match future.as_mut().poll(context) {
+                Poll::Ready(output) => *one = Waiting::Done(output),
                 Poll::Pending => open = true,
             }
         }
         if open { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
-    waiting.into_iter().filter_map(|(_, output)| output).collect()
+    let output = |one| match one {
+        Waiting::Done(output) => Some(output),
+        Waiting::Running(_) => None,
+    };
+    all.into_iter().filter_map(output).collect()
 }
 
 #[cfg(test)]

@@ -197,9 +197,8 @@ pub fn streamed(kind: HeaderValue, end: PipeEnd) -> Reply {
 
 /// A refusal in InfluxDB's form: the text as JSON, and in a header.
 pub fn error(status: StatusCode, text: &[u8], pretty: bool) -> Reply {
-    let text = String::from_utf8_lossy(text);
-    let mut reply = bytes(status, JSON, crate::encode::error::body(&text, pretty));
-    let cut = text.bytes().take(HEADER_TEXT_MAX);
+    let mut reply = bytes(status, JSON, crate::encode::error::body(text, pretty));
+    let cut = text.iter().copied().take(HEADER_TEXT_MAX);
     let cut: Vec<u8> =
         cut.map(|byte| if byte < b' ' || byte == 127 { b' ' } else { byte }).collect();
     if let Ok(value) = HeaderValue::from_bytes(&cut) {

@@ -8,7 +8,9 @@
 use super::front::Front;
 use super::reply::{self, Reply};
 use crate::env::Env;
+use crate::model::ShardId;
 use crate::protocol::telnet::Reject;
+use crate::route::CoreId;
 use crate::shard::{Counters, Gauges};
 use crate::stats::{self, Doors};
 use hdrhistogram::Histogram;
@@ -20,6 +22,9 @@ use std::rc::Rc;
 
 /// Fields of one entry, sorted by name.
 type Fields = BTreeMap<String, u64>;
+
+/// What the shards of one core tell.
+type ShardFigures = Vec<(ShardId, Counters, Gauges)>;
 
 /// Answers with the present figures.
 pub(super) async fn vars<E: Env>(front: &Rc<Front<E>>) -> Reply {
@@ -265,11 +270,7 @@ fn door_fields(cores: &[Doors]) -> Fields {
     all
 }
 
-fn shard_modules<E: Env>(
-    page: &mut Page,
-    front: &Front<E>,
-    report: Vec<(crate::route::CoreId, Vec<(crate::model::ShardId, Counters, Gauges)>)>,
-) {
+fn shard_modules<E: Env>(page: &mut Page, front: &Front<E>, report: Vec<(CoreId, ShardFigures)>) {
     let mut shards: Vec<_> = report
         .into_iter()
         .flat_map(|(core, shards)| shards.into_iter().map(move |(id, c, g)| (id, core, c, g)))

@@ -339,7 +339,7 @@ impl Writer {
             return;
         }
         self.cut = true;
-        self.json.out = super::error::body(&unsupported(value), self.options.pretty);
+        self.json.out = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
     }
 
     fn chunked(&mut self, part: ResultPart) {
@@ -402,7 +402,7 @@ impl Writer {
         self.json.out.push(b'\n');
         if let Some(value) = self.infinite.take() {
             self.json.out.truncate(start);
-            let body = super::error::body(&unsupported(value), self.options.pretty);
+            let body = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
             self.json.out.extend_from_slice(&body);
         }
         self.held.documents += 1;

@@ -18,10 +18,10 @@ use std::time::Duration;
 /// When the executor is woken if nothing else does. The first is the rhythm; the next one counts only
 /// when everything before it became ready together.
 const BEATS: [Duration; 5] = [
-    Duration::from_millis(2),
-    Duration::from_millis(8),
-    Duration::from_millis(50),
-    Duration::from_millis(400),
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(800),
     Duration::from_secs(5),
 ];
 

@@ -170,3 +170,30 @@ fn locked_memory_is_shared_out() {
     }
     assert!(memlock_limit().unwrap() > 0);
 }
+
+/// Cores that wait for each other on fewer processors: the wake-up of one that is about to sleep comes
+/// while it is not looking, in every second round without the beat.
+#[test]
+fn a_core_does_not_sleep_through_the_wake_up_of_another() {
+    use glommio::channels::channel_mesh::MeshBuilder;
+    const CORES: usize = 4;
+    for round in 0..8 {
+        let mesh = MeshBuilder::<u8, _>::full(CORES, 64);
+        let (done, ended) = std::sync::mpsc::channel();
+        let start = |_| {
+            let (mesh, done) = (mesh.clone(), done.clone());
+            let core = Core { processor: None, name: "mesh".to_owned(), io_memory: 64 << 10 };
+            run_on_core(core, move |_env| async move {
+                let joined = mesh.join().await.is_ok();
+                done.send(joined).unwrap();
+            })
+            .unwrap()
+        };
+        let cores: Vec<_> = (0..CORES).map(start).collect();
+        for _ in 0..CORES {
+            let joined = ended.recv_timeout(Duration::from_secs(10));
+            assert_eq!(joined, Ok(true), "round {round}: a core sleeps");
+        }
+        cores.into_iter().for_each(|core| core.join().unwrap());
+    }
+}
