@@ -68,6 +68,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
+    let (beat, begun) = std::sync::mpsc::channel();
     let placement = core.processor.map_or(Placement::Unbound, Placement::Fixed);
     let handle = LocalExecutorBuilder::new(placement)
         .name(&core.name)
@@ -77,10 +78,11 @@ where
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
         .spawn(move || async move {
             let env = RealEnv::new()?;
-            env.spawn(Queue::Ingest, awake::beat()).detach();
+            env.spawn(Queue::Ingest, awake::beat(beat)).detach();
             Ok(body(env).await)
         })
         .map_err(system_error)?;
+    awake::await_beat(&begun);
     Ok(CoreHandle { name: core.name, handle })
 }
 
