@@ -1,7 +1,8 @@
-//! A body of line protocol on its way in: bytes collected, decoded as they come, written at the end.
+//! A body of line protocol on its way in: bytes collected, decoded as they come, written at the
+//! end.
 //!
-//! The bytes stay until the write is over, because a write that meets a dropped name is decoded again.
-//! Decoding goes in slices with turns for other tasks between them.
+//! The bytes stay until the write is over, because a write that meets a dropped name is decoded
+//! again. Decoding goes in slices with turns for other tasks between them.
 
 use super::front::Front;
 use super::ingest::{IngestError, NAMES_MAX, SLICE_BYTES, Stored, TRIES_MAX};

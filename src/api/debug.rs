@@ -1,5 +1,6 @@
-//! `POST /debug/maintain?work=flush|compact`, ringtail's own: brings heads to disk or packs every day
-//! now, for tests and operators; otherwise that happens by itself. Answers 204 when all shards are done.
+//! `POST /debug/maintain?work=flush|compact`, ringtail's own: brings heads to disk or packs every
+//! day now, for tests and operators; otherwise that happens by itself. Answers 204 when all shards
+//! are done.
 
 use super::front::Front;
 use super::join;

@@ -1,7 +1,7 @@
 //! The front end of one core: what every request of this core shares.
 //!
-//! Decoders are taken from a small pool for the time of a request and given back, so that their buffers
-//! are used again; a request that is dropped half-way drops its decoder with it.
+//! Decoders are taken from a small pool for the time of a request and given back, so that their
+//! buffers are used again; a request that is dropped half-way drops its decoder with it.
 
 use super::request_id::Ids;
 use crate::config::Config;

@@ -74,8 +74,8 @@ impl Inflater {
         match self.decoder.try_finish() {
             Ok(()) => Ok(std::mem::take(&mut self.decoder.get_mut().bytes)),
             Err(error) => match self.trouble(&error) {
-                // The library tells a cut checksum and a wrong one alike; only behind a cut one does
-                // it take another byte.
+                // The library tells a cut checksum and a wrong one alike; only behind a cut one
+                // does it take another byte.
                 Trouble::Malformed(CHECKSUM) if self.decoder.write(&[0]).is_ok() => {
                     Err(Trouble::Malformed(CUT))
                 }

@@ -1,9 +1,9 @@
 //! From bytes to durable rows: shared by every door that writes.
 //!
-//! In: what a decoder made of a part of a body. Out: rows on every shard concerned, or the reason why
-//! not. Names that the catalog does not know are asked for in one question a round; the shards are
-//! written side by side; ids of new series are taught to this core's cache. A write that meets a name
-//! dropped meanwhile is decoded again from its bytes, at most `TRIES_MAX` times.
+//! In: what a decoder made of a part of a body. Out: rows on every shard concerned, or the reason
+//! why not. Names that the catalog does not know are asked for in one question a round; the shards
+//! are written side by side; ids of new series are taught to this core's cache. A write that meets
+//! a name dropped meanwhile is decoded again from its bytes, at most `TRIES_MAX` times.
 
 use super::front::Front;
 use super::join;
@@ -69,7 +69,8 @@ impl<E: Env> Front<E> {
         Ok(self.cluster.decide(command).await?)
     }
 
-    /// Makes the rows of a request durable, in bounded time. After `Timeout` they may be stored or not.
+    /// Makes the rows of a request durable, in bounded time. After `Timeout` they may be stored or
+    /// not.
     pub(super) async fn commit(&self, outcome: Outcome) -> Result<Stored, IngestError> {
         let stored = Stored { rows: outcome.rows, values: outcome.values };
         if outcome.writes.is_empty() {

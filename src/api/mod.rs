@@ -1,8 +1,8 @@
 //! One file per family of routes, and what they stand on: the front end of one core.
 //!
 //! In: requests that `listen` read from its sockets. Out: answers. A front end decodes, asks the
-//! cluster, and waits; nothing below waits for a front end. Nothing here names the runtime: time comes
-//! from the environment, bytes from a body of any kind.
+//! cluster, and waits; nothing below waits for a front end. Nothing here names the runtime: time
+//! comes from the environment, bytes from a body of any kind.
 
 mod body;
 mod debug;

@@ -1,7 +1,7 @@
 //! Parameters of a URL or a form: `a=1&b=x%20y`.
 //!
-//! As Go reads them, which InfluxDB is written in: `+` is a blank, `;` separates like `&`, a pair with a
-//! malformed escape is passed over, of several values the first counts.
+//! As Go reads them, which InfluxDB is written in: `+` is a blank, `;` separates like `&`, a pair
+//! with a malformed escape is passed over, of several values the first counts.
 
 use percent_encoding::percent_decode;
 

@@ -1,8 +1,8 @@
 //! `/query`: InfluxQL in, JSON out, streamed while the query runs.
 //!
-//! Parameters come from a form body first, then from the URL. The query runs in a task of its own, in the
-//! queue of queries; its answer goes through a bounded pipe, so a slow client holds it back and one that
-//! goes away ends it. An answer that fits one piece is sent whole.
+//! Parameters come from a form body first, then from the URL. The query runs in a task of its own,
+//! in the queue of queries; its answer goes through a bounded pipe, so a slow client holds it back
+//! and one that goes away ends it. An answer that fits one piece is sent whole.
 
 use super::front::Front;
 use super::params::Params;

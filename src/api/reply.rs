@@ -1,8 +1,8 @@
 //! Answers: status, headers and a body, whole or streamed.
 //!
-//! In: what a handler decided. Out: a response as the HTTP library takes it. A streamed body is a `Pipe`
-//! of bounded size between the task that makes it and the connection that sends it: a slow client slows
-//! the maker down, and a client that goes away stops it.
+//! In: what a handler decided. Out: a response as the HTTP library takes it. A streamed body is a
+//! `Pipe` of bounded size between the task that makes it and the connection that sends it: a slow
+//! client slows the maker down, and a client that goes away stops it.
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};

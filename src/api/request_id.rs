@@ -1,7 +1,7 @@
 //! Request ids: time-based UUIDs (RFC 9562, version 1), as InfluxDB gives them.
 //!
-//! In: the wall clock. Out: 36 characters. The node and the clock sequence are random for each core, and
-//! the time never repeats on one, so two requests never share an id.
+//! In: the wall clock. Out: 36 characters. The node and the clock sequence are random for each
+//! core, and the time never repeats on one, so two requests never share an id.
 
 use std::cell::Cell;
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! The table of routes, and what every answer carries.
 //!
-//! In: a request with its body still coming. Out: an answer. Paths match exactly; what the table does not
-//! have is 404, a method it does not have 405, both in the words of the reference.
+//! In: a request with its body still coming. Out: an answer. Paths match exactly; what the table
+//! does not have is 404, a method it does not have 405, both in the words of the reference.
 
 use super::front::Front;
 use super::params::Params;

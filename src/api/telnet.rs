@@ -1,9 +1,9 @@
 //! The telnet door above its sockets: what a connection read becomes rows, in order.
 //!
 //! In: the bytes of one connection, as they come. Out: durable rows, answers to `version`, counted
-//! drops. One write of a connection is in flight at a time, so its rows keep their order, and the next
-//! bytes are decoded meanwhile. KairosDB tells a sender nothing of what was wrong, so the counters and a
-//! line in the log now and then are all there is.
+//! drops. One write of a connection is in flight at a time, so its rows keep their order, and the
+//! next bytes are decoded meanwhile. KairosDB tells a sender nothing of what was wrong, so the
+//! counters and a line in the log now and then are all there is.
 
 use super::front::Front;
 use super::ingest::{IngestError, NAMES_MAX, Stored, TRIES_MAX};
@@ -46,7 +46,8 @@ impl<E: Env> Decoder<E> {
         Decoder { front, tail: Tail::default(), peer }
     }
 
-    /// Decodes the complete lines of `input`; `spare` is a buffer of an earlier part to be used again.
+    /// Decodes the complete lines of `input`; `spare` is a buffer of an earlier part to be used
+    /// again.
     pub async fn decode(&mut self, input: &[u8], spare: Vec<u8>) -> Result<Decoded, IngestError> {
         let front = self.front.clone();
         let (before, now_ns) = (self.tail, front.env.now_wall());
@@ -79,7 +80,8 @@ impl<E: Env> Decoder<E> {
     }
 }
 
-/// Writes a decoded part; gives its buffer back. Rows that cannot be stored are counted and logged.
+/// Writes a decoded part; gives its buffer back. Rows that cannot be stored are counted and
+/// logged.
 pub async fn store<E: Env>(front: &Rc<Front<E>>, part: Decoded) -> Vec<u8> {
     let Decoded { outcome, bytes, before, now_ns, .. } = part;
     let rows = outcome.rows;

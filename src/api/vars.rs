@@ -1,9 +1,11 @@
 //! `/debug/vars`: everything a scraper finds, one entry a line.
 //!
-//! In: the doors' counters of all cores, the shards' counters over the mesh, the allocator's figures.
-//! Out: InfluxDB's document (`system`, `cmdline`, `memstats`, `runtime`, `httpd`, `write`,
-//! `queryExecutor`) and ringtail's own modules: `ringtail` is the sum of all cores, `ringtail:core:N` one
-//! core, `ringtail_shard` the sum of all shards, `ringtail_shard:N` one shard.
+//! In: the doors' counters of all cores, the shards' counters over the mesh, the allocator's
+//! figures. Out: InfluxDB's document (`system`, `cmdline`, `memstats`, `runtime`, `httpd`,
+//! `write`,
+//! `queryExecutor`) and ringtail's own modules: `ringtail` is the sum of all cores,
+//! `ringtail:core:N` one core, `ringtail_shard` the sum of all shards, `ringtail_shard:N` one
+//! shard.
 
 use super::front::Front;
 use super::reply::{self, Reply};

@@ -1,7 +1,8 @@
 //! `POST /write`: line protocol in, durable rows out.
 //!
-//! Checks come in the order of the reference: database, size, gzip, lines, consistency. Good lines of a
-//! body with bad ones are stored. 204 means that every row of the body is on disk and visible.
+//! Checks come in the order of the reference: database, size, gzip, lines, consistency. Good lines
+//! of a body with bad ones are stored. 204 means that every row of the body is on disk and
+//! visible.
 
 use super::body::LineBody;
 use super::front::Front;

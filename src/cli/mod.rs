@@ -1,7 +1,7 @@
 //! What a person types: subcommands, flags made from the option table, exit codes.
 //!
-//! In: arguments, environment, a configuration file. Out: a running server, or text and a status: 0 fine,
-//! 1 something failed, 2 the command or the configuration is wrong.
+//! In: arguments, environment, a configuration file. Out: a running server, or text and a status:
+//! 0 fine, 1 something failed, 2 the command or the configuration is wrong.
 
 use crate::config::{Config, Layers, TABLE, sample};
 use crate::server::{self, ServeError};

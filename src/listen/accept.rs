@@ -1,8 +1,8 @@
 //! Accepting connections on one core, up to a limit, until the core drains.
 //!
-//! In: a listening socket. Out: a task per connection. Errors (no descriptors left, a connection reset
-//! before it was taken) are counted and waited out; at the limit nothing is accepted, so further
-//! connections wait in the kernel.
+//! In: a listening socket. Out: a task per connection. Errors (no descriptors left, a connection
+//! reset before it was taken) are counted and waited out; at the limit nothing is accepted, so
+//! further connections wait in the kernel.
 
 use super::connections::Connections;
 use super::{Front, http, telnet};

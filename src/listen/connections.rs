@@ -1,7 +1,8 @@
-//! The open connections of one core: who is silent for too long, and how all of them are told to end.
+//! The open connections of one core: who is silent for too long, and how all of them are told to
+//! end.
 //!
-//! Each connection has its own wake-up, so telling one costs the same however many there are. A sweep
-//! once a second looks for silent ones.
+//! Each connection has its own wake-up, so telling one costs the same however many there are. A
+//! sweep once a second looks for silent ones.
 
 use crate::env::notify::Notify;
 use crate::model::FixedMap;

@@ -1,8 +1,8 @@
 //! HTTP/1.1 on one connection: framing by the HTTP library, requests answered by `api`.
 //!
-//! Keep-alive, chunked bodies and `Expect: 100-continue` are the library's. The connection ends when the
-//! peer ends it, when nothing moved for too long while it was the peer's turn, or when the server drains:
-//! then after the answer under way.
+//! Keep-alive, chunked bodies and `Expect: 100-continue` are the library's. The connection ends
+//! when the peer ends it, when nothing moved for too long while it was the peer's turn, or when
+//! the server drains: then after the answer under way.
 
 use super::Front;
 use super::connections::Connection;

@@ -1,7 +1,7 @@
 //! Bytes in, bytes out, on one core: accept loops, HTTP framing, telnet lines, deadlines.
 //!
-//! In: listening sockets of this core and its front end. Out: connections served until they end, the
-//! peer is silent for too long, or the server drains. Knows nothing of what requests mean.
+//! In: listening sockets of this core and its front end. Out: connections served until they end,
+//! the peer is silent for too long, or the server drains. Knows nothing of what requests mean.
 
 pub mod accept;
 pub mod connections;

@@ -1,7 +1,7 @@
 //! A connection as the HTTP library reads and writes it.
 //!
-//! In: polls of the library. Out: polls of the runtime's socket, which receives into the library's own
-//! buffer; each time bytes move, the connection's clock is set.
+//! In: polls of the library. Out: polls of the runtime's socket, which receives into the library's
+//! own buffer; each time bytes move, the connection's clock is set.
 
 use super::Front;
 use super::connections::Connection;
@@ -35,8 +35,8 @@ impl Read for Stream {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // SAFETY: the slice is only handed to the socket, which writes to it and never reads it; the
-        // cursor is advanced by exactly what was written.
+        // SAFETY: the slice is only handed to the socket, which writes to it and never reads it;
+        // the cursor is advanced by exactly what was written.
         let read = unsafe {
             let free = buffer.as_mut();
             let free = std::slice::from_raw_parts_mut(free.as_mut_ptr().cast::<u8>(), free.len());

@@ -1,9 +1,10 @@
 //! KairosDB's telnet protocol on one connection.
 //!
-//! Reads into one buffer, decodes the complete lines, and hands them to a write while the next bytes are
-//! read and decoded: at most one write of a connection is in flight, so rows keep their order and a slow
-//! store slows the sender down. The start of an unfinished line stays in the buffer; at the end of the
-//! connection it is dropped and counted, because it may be cut in the middle of a number.
+//! Reads into one buffer, decodes the complete lines, and hands them to a write while the next
+//! bytes are read and decoded: at most one write of a connection is in flight, so rows keep their
+//! order and a slow store slows the sender down. The start of an unfinished line stays in the
+//! buffer; at the end of the connection it is dropped and counted, because it may be cut in the
+//! middle of a number.
 
 use super::Front;
 use super::connections::Connection;

@@ -1,7 +1,7 @@
 //! Start, wait, end: what the main thread does.
 //!
-//! In: the configuration. Out: how the process ended. Everything that can be refused is refused before a
-//! core is started: options, the folder, the ports.
+//! In: the configuration. Out: how the process ended. Everything that can be refused is refused
+//! before a core is started: options, the folder, the ports.
 
 use super::core::{self, Plan};
 use super::lock::{self, DataDir};

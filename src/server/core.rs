@@ -1,7 +1,8 @@
-//! The life of one core: joins the mesh, opens its shards, serves the others, listens, drains, ends.
+//! The life of one core: joins the mesh, opens its shards, serves the others, listens, drains,
+//! ends.
 //!
-//! In: a plan made by the main thread. Out: events. The first core also reads the `STORE` file and the
-//! catalog's journal; the others wait for what it finds.
+//! In: a plan made by the main thread. Out: events. The first core also reads the `STORE` file and
+//! the catalog's journal; the others wait for what it finds.
 
 use super::phase::{Event, Found, Phase, Shared};
 use super::sockets;

@@ -1,7 +1,7 @@
 //! The data folder: made, named absolutely, and locked for the life of the process.
 //!
-//! The lock is the kernel's (`flock` on the file `LOCK`), so it ends with the process however that ends.
-//! The file holds the process's number, for the message a second start gives.
+//! The lock is the kernel's (`flock` on the file `LOCK`), so it ends with the process however that
+//! ends. The file holds the process's number, for the message a second start gives.
 
 use super::ServeError;
 use std::fs::{File, OpenOptions};

@@ -3,7 +3,8 @@
 //! In: the configuration. Out: a running server, and an exit reason.
 //!
 //! ```text
-//! check ▸ lock the folder ▸ hold the ports ▸ start the cores ▸ open store and shards ▸ listen ▸ ready
+//! check ▸ lock the folder ▸ hold the ports ▸ start the cores ▸ open store and shards ▸ listen ▸
+//! ready
 //!       ▸ (signal | failure) ▸ drain ▸ end
 //! ```
 //! The main thread only waits: for events of the cores and for signals.

@@ -1,7 +1,8 @@
-//! Where the process is in its life, as every core sees it, and what the cores tell the main thread.
+//! Where the process is in its life, as every core sees it, and what the cores tell the main
+//! thread.
 //!
-//! A core looks at the phase every few milliseconds instead of being woken: one load, and nothing to get
-//! wrong between threads.
+//! A core looks at the phase every few milliseconds instead of being woken: one load, and nothing
+//! to get wrong between threads.
 
 use crate::catalog::State;
 use crate::shard::store::Store;

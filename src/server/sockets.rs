@@ -1,9 +1,10 @@
 //! Sockets that all cores listen on together, and the check that nobody else does.
 //!
-//! In: addresses. Out: for each address one bound socket per core; they listen when the store is open.
-//! SO_REUSEPORT would let a second server of the same user take part silently, so a socket without it is
-//! bound first. Until they listen, the sockets lack SO_REUSEADDR, so that this check fails against them
-//! too; they get it before they listen, so that connections of an ended server do not hold the port.
+//! In: addresses. Out: for each address one bound socket per core; they listen when the store is
+//! open. SO_REUSEPORT would let a second server of the same user take part silently, so a socket
+//! without it is bound first. Until they listen, the sockets lack SO_REUSEADDR, so that this check
+//! fails against them too; they get it before they listen, so that connections of an ended server
+//! do not hold the port.
 
 use super::ServeError;
 use std::io;

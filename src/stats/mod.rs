@@ -1,9 +1,9 @@
 //! Counters of the doors, one set per core, and the one table of their names.
 //!
-//! In: the tasks of one core, which alone write its set. Out: `/debug/vars`, which any core answers by
-//! reading all sets. An entry is written by a plain load and store, never by a locked instruction, so
-//! counting costs what it costs in a thread of its own; a reader sees each entry a little early or late.
-//! Counters of shards are kept by the shards and asked for over the mesh.
+//! In: the tasks of one core, which alone write its set. Out: `/debug/vars`, which any core
+//! answers by reading all sets. An entry is written by a plain load and store, never by a locked
+//! instruction, so counting costs what it costs in a thread of its own; a reader sees each entry a
+//! little early or late. Counters of shards are kept by the shards and asked for over the mesh.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! What black-box tests share: a server started from the built binary in a folder of its own, and a
-//! small HTTP client over a plain socket, so that every byte of an answer can be looked at.
+//! What black-box tests share: a server started from the built binary in a folder of its own, and
+//! a small HTTP client over a plain socket, so that every byte of an answer can be looked at.
 
 #![allow(
     dead_code,

@@ -1,16 +1,17 @@
 //! Keeps an executor from sleeping while tasks are ready to run.
 //!
-//! The runtime looks for tasks only when its preemption ring is empty. When a preemption timer or a
-//! wake-up of another thread arrives between its look at the rings and its look at the tasks, it takes
-//! "nothing was run" for "nothing is there", and sleeps until some timer, call or thread wakes it,
-//! however many tasks are ready. The shorter the preemption interval and the busier the machine, the
-//! likelier that is: starts of three cores on two processors hung in more than half of all cases.
+//! The runtime looks for tasks only when its preemption ring is empty. When a preemption timer or
+//! a wake-up of another thread arrives between its look at the rings and its look at the tasks, it
+//! takes "nothing was run" for "nothing is there", and sleeps until some timer, call or thread
+//! wakes it, however many tasks are ready. The shorter the preemption interval and the busier the
+//! machine, the likelier that is: starts of three cores on two processors hung in more than half
+//! of all cases.
 //!
-//! So there is always a timer that will wake it: a beat, and behind it later ones for the case that the
-//! beat itself is among the ready tasks. A wake-up that was missed costs one beat at most times. Before
-//! the first beat there is no timer, so whoever starts an executor wakes it until the beat has begun:
-//! by its event descriptor, which the runtime gives nobody, so all of the process are written to. A
-//! needless write only lets an executor look around once.
+//! So there is always a timer that will wake it: a beat, and behind it later ones for the case
+//! that the beat itself is among the ready tasks. A wake-up that was missed costs one beat at most
+//! times. Before the first beat there is no timer, so whoever starts an executor wakes it until
+//! the beat has begun: by its event descriptor, which the runtime gives nobody, so all of the
+//! process are written to. A needless write only lets an executor look around once.
 
 use glommio::timer::Timer;
 use std::fs;
@@ -21,8 +22,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::task::Poll;
 use std::time::Duration;
 
-/// When the executor is woken if nothing else does. The first is the rhythm; the next one counts only
-/// when everything before it became ready together.
+/// When the executor is woken if nothing else does. The first is the rhythm; the next one counts
+/// only when everything before it became ready together.
 const BEATS: [Duration; 5] = [
     Duration::from_millis(5),
     Duration::from_millis(20),
@@ -76,8 +77,8 @@ fn is_event(descriptor: i32) -> bool {
         .is_ok_and(|target| target.as_os_str() == "anon_inode:[eventfd]")
 }
 
-/// Writes to a descriptor if it is an event's. It is duplicated before that is made sure of, so that it
-/// cannot become another file in between.
+/// Writes to a descriptor if it is an event's. It is duplicated before that is made sure of, so
+/// that it cannot become another file in between.
 fn wake(descriptor: i32) {
     // SAFETY: duplicating any number is harmless; what comes back is owned here alone.
     let held = unsafe {

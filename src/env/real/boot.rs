@@ -1,7 +1,8 @@
 //! Starting a core: a thread with an executor of the right sizes, and an environment in it.
 //!
 //! In: where the core runs and what it does. Out: a handle that gives the result, or the reason
-//! when the core ended by a panic. What a dead core means for the process is the server's business.
+//! when the core ended by a panic. What a dead core means for the process is the server's
+//! business.
 
 use std::any::Any;
 use std::future::Future;
@@ -20,16 +21,17 @@ use crate::env::{Env, Queue, Task};
 /// Entries of each of the three rings of a core. More calls than that wait in the executor.
 const RING_DEPTH: usize = 512;
 
-/// Completed disk calls are noticed at least this often while other tasks compute. It bounds what a
-/// log commit waits beside a compaction: a write of 4 KiB with its sync beside a task that always
-/// computes took 216 ms (median) with the runtime's 100 ms, 16 ms with 2 ms, 8 ms with 1 ms and
-/// 3.4 ms with 0.5 ms (measured on two overloaded cores, ext4).
+/// Completed disk calls are noticed at least this often while other tasks compute. It bounds what
+/// a log commit waits beside a compaction: a write of 4 KiB with its sync beside a task that
+/// always computes took 216 ms (median) with the runtime's 100 ms, 16 ms with 2 ms, 8 ms with 1 ms
+/// and 3.4 ms with 0.5 ms (measured on two overloaded cores, ext4).
 const PREEMPT_INTERVAL: Duration = Duration::from_micros(500);
 
 /// Threads of a core for system calls that may wait. One long unlink must not delay every open.
 const BLOCKING_THREADS: usize = 2;
 
-/// The runtime registers the same buffers with each of its rings, and each counts as locked memory.
+/// The runtime registers the same buffers with each of its rings, and each counts as locked
+/// memory.
 const RINGS: u64 = 3;
 
 /// Limits of what is useful: the runtime's own minimum, and what streams of 1 MiB writes can use.
@@ -58,8 +60,8 @@ pub struct CoreHandle<T: Send + 'static> {
 /// are left are dropped.
 ///
 /// # Errors
-/// When the processor does not exist or no thread can be made. Errors that the new thread meets (no
-/// ring, too little lockable memory) come from `CoreHandle::join`.
+/// When the processor does not exist or no thread can be made. Errors that the new thread meets
+/// (no ring, too little lockable memory) come from `CoreHandle::join`.
 pub fn run_on_core<T, F>(
     core: Core,
     body: impl FnOnce(RealEnv) -> F + Send + 'static,

@@ -33,8 +33,8 @@ struct Found {
 }
 
 /// Tries direct reads on the device of `dir`, on this executor. The runtime decides by the first
-/// file that a thread opens on a device how all later reads are made, and decides wrongly when that
-/// file is empty; here it gets a full one. Opening a file does the same when it was not done
+/// file that a thread opens on a device how all later reads are made, and decides wrongly when
+/// that file is empty; here it gets a full one. Opening a file does the same when it was not done
 /// before.
 ///
 /// # Errors

@@ -121,8 +121,8 @@ fn a_processor_that_does_not_exist_is_refused() {
     assert!(run_on_core(core, |_| async {}).is_err());
 }
 
-/// A sync beside a background task that computes all the time must not wait for the runtime's usual
-/// 100 ms of preemption.
+/// A sync beside a background task that computes all the time must not wait for the runtime's
+/// usual 100 ms of preemption.
 #[test]
 fn a_sync_beside_busy_work_is_quick() {
     let folder = fresh(Path::new("/dev/shm"));
@@ -171,8 +171,8 @@ fn locked_memory_is_shared_out() {
     assert!(memlock_limit().unwrap() > 0);
 }
 
-/// Cores that wait for each other on fewer processors: the wake-up of one that is about to sleep comes
-/// while it is not looking, in every second round without the beat.
+/// Cores that wait for each other on fewer processors: the wake-up of one that is about to sleep
+/// comes while it is not looking, in every second round without the beat.
 #[test]
 fn a_core_does_not_sleep_through_the_wake_up_of_another() {
     use glommio::channels::channel_mesh::MeshBuilder;
