@@ -9,17 +9,20 @@ use super::record::{self, Record};
 use super::state::State;
 use crate::env::Env;
 use crate::shard::journal::Journal;
+use crate::shard::log::LogError;
 
 /// The deciding copy of the catalog and its journal.
 pub struct Owner<E: Env> {
     state: State,
     journal: Journal<E>,
+    /// Why nothing is decided any more: the state is ahead of what is durable.
+    failed: Option<String>,
 }
 
 impl<E: Env> Owner<E> {
     /// Takes over a journal that was read into `state` (see `restore`).
     pub fn new(state: State, journal: Journal<E>) -> Owner<E> {
-        Owner { state, journal }
+        Owner { state, journal, failed: None }
     }
 
     /// The state decided so far.
@@ -33,6 +36,10 @@ impl<E: Env> Owner<E> {
         &mut self,
         commands: &[Command],
     ) -> (Vec<Result<(), CatalogError>>, Vec<Record>) {
+        if let Some(reason) = &self.failed {
+            let refusal = || Err(CatalogError::Unwritable(reason.clone()));
+            return (commands.iter().map(|_| refusal()).collect(), Vec::new());
+        }
         let mut answers = Vec::with_capacity(commands.len());
         let mut records = Vec::new();
         for command in commands {
@@ -46,6 +53,7 @@ impl<E: Env> Owner<E> {
             return (answers, records);
         }
         if let Err(reason) = self.persist(&records).await {
+            self.failed = Some(reason.clone());
             let refuse = |answer: Result<(), CatalogError>| {
                 answer.and(Err(CatalogError::Unwritable(reason.clone())))
             };
@@ -64,10 +72,12 @@ impl<E: Env> Owner<E> {
         let bytes = record::encode(records).ok_or("out of memory")?;
         self.journal.append(&bytes).await.map_err(|error| error.to_string())?;
         let state = &self.state;
-        self.journal
-            .rewrite_if_large(|| record::encode(&state.to_records()).unwrap_or_default())
-            .await
-            .map_err(|error| error.to_string())
+        let snapshot = || record::encode(&state.to_records()).unwrap_or_default();
+        match self.journal.rewrite_if_large(snapshot).await {
+            // The records are durable; the file is rewritten when there is room.
+            Ok(()) | Err(LogError::Full) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -139,6 +139,7 @@ impl<E: Env> Host<E> {
         dropped.measurements.iter().for_each(|id| shard.drop_measurement(*id));
         dropped.databases.iter().for_each(|id| shard.drop_database(*id));
         if !dropped.partitions.is_empty() {
+            shard.refuse_partitions(&dropped.partitions);
             let (shard, partitions) = (shard.clone(), dropped.partitions.clone());
             let task = async move {
                 // A failure here has stopped the shard, which reports it itself.
@@ -186,6 +187,7 @@ impl<E: Env> Host<E> {
         if count == 0 {
             return Ok(0);
         }
+        let _watch = shard.watch_appends();
         shard.delete(series.clone(), delete.range.unwrap_or(TimeRange::ALL)).await?;
         let empty = match delete.range {
             None => series,

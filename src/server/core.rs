@@ -10,7 +10,7 @@ use crate::api::{Facts, Front};
 use crate::catalog::{Owner, State, owner};
 use crate::config::Config;
 use crate::env::real::{self, RealEnv};
-use crate::env::{Env, Queue, Task};
+use crate::env::{Disk, Env, Queue, Task};
 use crate::listen::accept::{self, Room};
 use crate::listen::{Connections, Door};
 use crate::model::ShardId;
@@ -114,6 +114,7 @@ async fn read(plan: &Plan, env: &RealEnv) -> Result<(Found, Owner<RealEnv>), Str
     let dir = store::epoch_dir(&plan.data, store.epoch);
     // The journal is the whole store's; its name keeps it apart from the first shard's manifest.
     let identity = Identity { store: store.id, shard: ShardId(0), epoch: store.epoch };
+    refuse_lost_catalog(env, &dir).await?;
     let (journal, snapshot, edits): (Journal<RealEnv>, _, _) =
         journal::open(env.clone(), &dir, CATALOG, identity)
             .await
@@ -122,6 +123,19 @@ async fn read(plan: &Plan, env: &RealEnv) -> Result<(Found, Owner<RealEnv>), Str
         .ok_or_else(|| format!("the catalog in {} is damaged", dir.display()))?;
     let found = Found { store, catalog: Arc::new(state.clone()) };
     Ok((found, Owner::new(state, journal)))
+}
+
+/// With shards and without a catalog everything stored would count as dropped.
+async fn refuse_lost_catalog(env: &RealEnv, dir: &std::path::Path) -> Result<(), String> {
+    let names = env.disk().list(dir).await.map_err(|e| format!("{}: {e}", dir.display()))?;
+    let has = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+    if has("shard-") && !has(&format!("{CATALOG}-")) {
+        let dir = dir.display();
+        return Err(format!(
+            "{dir} has shards and no {CATALOG}; bring the file back or move the data away"
+        ));
+    }
+    Ok(())
 }
 
 async fn open_shards(

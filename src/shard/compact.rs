@@ -80,12 +80,14 @@ impl<E: Env> Inner<E> {
             self.merge_indexes().await?;
         }
         let places: Vec<_> = self.version.borrow().sections.keys().copied().collect();
+        // A day that cannot be read must not keep the others from being merged.
+        let mut outcome = Ok(());
         for place in places {
             if let Some(job) = self.job_at(place, false) {
-                self.run_job(job).await?;
+                outcome = outcome.and(self.run_job(job).await);
             }
         }
-        Ok(())
+        outcome
     }
 
     /// What there is to do for one day; `now`: pack it whatever its age.

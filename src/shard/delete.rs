@@ -26,15 +26,19 @@ impl<E: Env> Inner<E> {
 impl<E: Env> Inner<E> {
     /// Takes the sections of these partitions out of the manifest and out of sight.
     pub(super) async fn drop_sections(&self, partitions: &[PartitionId]) -> Result<(), String> {
-        let removed = self.manifest.borrow().sections_of(partitions);
-        if removed.is_empty() {
+        if self.manifest.borrow().sections_of(partitions).is_empty() {
             return Ok(());
         }
-        self.edit(|| manifest::Edit::Compact {
-            added: None,
-            packed: false,
-            removed: removed.clone(),
-            tombstones: self.manifest.borrow().tombstones.clone(),
+        let mut removed = Vec::new();
+        self.edit(|| {
+            // A compaction may have been faster: what is there now counts.
+            removed = self.manifest.borrow().sections_of(partitions);
+            manifest::Edit::Compact {
+                added: None,
+                packed: false,
+                removed: removed.clone(),
+                tombstones: self.manifest.borrow().tombstones.clone(),
+            }
         })
         .await?;
         self.retire_sections(&removed);
@@ -46,9 +50,13 @@ impl<E: Env> Shard<E> {
     /// The catalog dropped partitions: their rows are gone at once and their files are unlinked
     /// after the last reader. Durable when it comes back.
     pub async fn drop_partitions(&self, partitions: &[PartitionId]) -> Result<(), String> {
-        let inner = &self.inner;
-        inner.dropped_partitions.borrow_mut().extend(partitions);
-        inner.drop_sections(partitions).await
+        self.refuse_partitions(partitions);
+        self.inner.drop_sections(partitions).await
+    }
+
+    /// From now on writes to these partitions are stale.
+    pub fn refuse_partitions(&self, partitions: &[PartitionId]) {
+        self.inner.dropped_partitions.borrow_mut().extend(partitions);
     }
 
     /// The catalog dropped a measurement: its series are dead at once.

@@ -17,6 +17,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What a flush made: a segment, an index file, and the segment's reader.
+type Made<E> = (Option<FileMeta>, Option<u64>, Option<Rc<Reader<E>>>);
+
 /// Rows taken out of the frozen head a step.
 const STEP_ROWS: usize = 8192;
 /// How often the age of the head is looked at.
@@ -100,17 +103,17 @@ impl<E: Env> Inner<E> {
     async fn flush_frozen(&self) -> Result<(), String> {
         let Some(frozen) = self.version.borrow().frozen.clone() else { return Ok(()) };
         let last_seq = self.frozen_seq.get();
-        let first_seq = self.manifest.borrow().replay_from;
-        let file = self.write_sections(&frozen, first_seq, last_seq).await?;
         let task = self.index.borrow_mut().begin_delta();
-        let index = match task {
-            Some(task) => Some(self.write_index(task).await?),
-            None => None,
-        };
-        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-        let reader = match &file {
-            Some(meta) => Some(self.open_segment(meta.file_id).await?),
-            None => None,
+        let mark = task.as_ref().map(|task| task.mark().clone());
+        let (file, index, reader) = match self.write_files(&frozen, last_seq, task).await {
+            Ok(made) => made,
+            Err(reason) => {
+                // The definitions are in no file that the manifest will name: the next try owes them.
+                if let Some(mark) = mark {
+                    self.index.borrow_mut().put_back(mark);
+                }
+                return Err(reason);
+            }
         };
         let bytes = file.as_ref().map_or(0, |meta| meta.bytes);
         self.edit(|| {
@@ -134,6 +137,45 @@ impl<E: Env> Inner<E> {
         self.flushed.notify();
         self.freeze_if_due();
         Ok(())
+    }
+
+    /// Writes what a flush adds; after an error nothing of it is left in the folder.
+    async fn write_files(
+        &self,
+        frozen: &super::head::Frozen,
+        last_seq: u64,
+        task: Option<DeltaTask>,
+    ) -> Result<Made<E>, String> {
+        let first_seq = self.manifest.borrow().replay_from;
+        let file = self.write_sections(frozen, first_seq, last_seq).await?;
+        let segment = file.as_ref().map(|meta| names::segment(&self.dir, meta.file_id));
+        let rest = async {
+            let index = match task {
+                Some(task) => Some(self.write_index(task).await?),
+                None => None,
+            };
+            let done = async {
+                self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
+                match &file {
+                    Some(meta) => self.open_segment(meta.file_id).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let opened = done.await;
+            if let (Err(_), Some(id)) = (&opened, index) {
+                let _ = self.env.disk().remove(&names::index(&self.dir, id)).await;
+            }
+            opened.map(|reader| (index, reader))
+        };
+        match rest.await {
+            Ok((index, reader)) => Ok((file, index, reader)),
+            Err(reason) => {
+                if let Some(path) = segment {
+                    let _ = self.env.disk().remove(&path).await;
+                }
+                Err(reason)
+            }
+        }
     }
 
     /// Remembers when days got their last section: quiet days are packed for good.

@@ -11,7 +11,8 @@ use super::source::passes;
 use super::store::Store;
 use super::testing::{self, Row, Rows};
 use super::{Options, Shard, head};
-use crate::env::sim::{Image, ROOT, SimEnv, cut_everywhere, test};
+use crate::env::Env;
+use crate::env::sim::{Image, Kind, ROOT, SimEnv, cut_everywhere, test};
 use crate::model::batch::NewSeries;
 use crate::model::{
     Batch, ColumnId, DbId, FieldNo, FieldType, MeasurementId, PartitionId, SeriesId, SeriesKey,
@@ -249,6 +250,65 @@ fn a_request_larger_than_a_commit_is_cut_and_comes_back_whole() {
             assert!(read(&shard).await == model(&steps));
         })
         .unwrap();
+}
+
+/// A flush that failed behind its index file owed the series definitions to the next one and forgot
+/// them: after a restart the rows were nobody's.
+#[test]
+fn r1_a_flush_that_fails_anywhere_keeps_the_series_it_defines() {
+    let steps = [Step::Write(vec![(1, 5, 1, 10), (2, 6, 1, 20)])];
+    for kind in [Kind::Create, Kind::Write, Kind::Sync, Kind::Rename, Kind::SyncDir, Kind::Open] {
+        for n in 1..4 {
+            let sim = crate::env::sim::Sim::new(n);
+            sim.run(async {
+                let shard = open(&sim.env(0)).await;
+                run_step(&shard, &steps[0]).await;
+                sim.env(0).sleep(Duration::from_secs(1)).await;
+                sim.disk().fail_nth(n, kind, 5);
+                // A log or manifest that fails stops the shard; what was acknowledged stays.
+                let _ = shard.flush().await;
+                if shard.failure().is_none() {
+                    let _ = shard.compact().await;
+                    let _ = shard.flush().await;
+                }
+            })
+            .unwrap();
+            let image = sim.disk().power_cut(crate::env::sim::CutMode::DropAll);
+            let again = crate::env::sim::Sim::restart(9, image);
+            again
+                .run(async {
+                    let shard = open(&again.env(0)).await;
+                    assert!(read(&shard).await == model(&steps), "{kind:?} {n}");
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn segments_without_a_manifest_are_not_a_new_store() {
+    let sim = crate::env::sim::Sim::new(8);
+    sim.run(async {
+        let shard = open(&sim.env(0)).await;
+        run_step(&shard, &script()[0]).await;
+        run_step(&shard, &Step::Flush).await;
+    })
+    .unwrap();
+    let mut image = sim.disk().power_cut(crate::env::sim::CutMode::DropAll);
+    let is_manifest = |path: &std::path::PathBuf| path.to_string_lossy().contains("manifest-");
+    let lost: Vec<_> = image.paths().into_iter().filter(is_manifest).collect();
+    assert!(lost.iter().all(|path| image.remove(path)) && !lost.is_empty());
+    let again = crate::env::sim::Sim::restart(9, image);
+    again
+        .run(async {
+            let env = again.env(0);
+            let opened = Shard::open(&env, Path::new(ROOT), &STORE, ShardId(0), options()).await;
+            let error = opened.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.ends_with("is missing although there are segments"), "{error}");
+        })
+        .unwrap();
+    let left = again.disk().power_cut(crate::env::sim::CutMode::DropAll).paths();
+    assert!(left.iter().any(|path| path.to_string_lossy().ends_with(".segment")));
 }
 
 #[test]

@@ -124,6 +124,11 @@ struct Inner<E: Env> {
     edit: Cell<u64>,
     queue: RefCell<VecDeque<write::Pending>>,
     queued: Notify,
+    /// Series that got rows while somebody watches (`watch_appends`).
+    appended: RefCell<Option<roaring::RoaringBitmap>>,
+    watches: Cell<u32>,
+    /// Definitions of a refused group: the index has the series, the log not yet.
+    owed: RefCell<Vec<log::Definition>>,
     /// Rows and deletes up to here are in the head or in files.
     applied_seq: Cell<u64>,
     /// The last record of the frozen head, 0 without one.
@@ -282,8 +287,13 @@ impl<E: Env> Inner<E> {
         let number = journal.append(&bytes).await.map_err(|error| error.to_string())?;
         self.edit.set(number);
         self.manifest.borrow_mut().apply(&edit);
-        let snapshot = || manifest::encode_state(&self.manifest.borrow()).unwrap_or_default();
-        journal.rewrite_if_large(snapshot).await.map_err(|error| error.to_string())?;
+        // An empty snapshot reads as that of a new store: memory that runs out here must not write one.
+        let snapshot = manifest::encode_state(&self.manifest.borrow()).ok_or("out of memory")?;
+        match journal.rewrite_if_large(|| snapshot).await {
+            // The edit is durable; the file is rewritten when there is room.
+            Ok(()) | Err(log::LogError::Full) => {}
+            Err(error) => return Err(error.to_string()),
+        }
         // The seal proves at the next start that this edit was acknowledged, whatever happens to it.
         journal.seal().await.map_err(|error| error.to_string())
     }

@@ -72,7 +72,7 @@ impl<E: Env> Shard<E> {
         create_dirs(env, epoch_dir, &dir).await?;
         let identity = Identity { store: store.id, shard: id, epoch: store.epoch };
         let (journal, state) = open_manifest(env, &dir, identity).await?;
-        let mut quarantined = tidy(env, &dir, &state).await?;
+        let present = check_living(env, &dir, &state).await?;
         let files = Files { env, dir: &dir, store: store.id, shard: id.0 };
         let cache = Rc::new(BlockCache::new(options.cache_bytes));
         let mut version = files.open_segments(&state, &cache).await?;
@@ -90,6 +90,8 @@ impl<E: Env> Shard<E> {
         };
         let apply = |seq, record| replayed.apply(seq, record);
         let (log, recovered) = log::recover(env.clone(), origin, options.log, apply).await?;
+        // Only now is it certain that the manifest is not behind: nothing was removed before.
+        let mut quarantined = tidy(env, &dir, &state, present).await?;
         quarantine(env, &log_dir, &dir, &recovered.unknown).await?;
         quarantined.extend(recovered.unknown.iter().cloned());
         version.tombstones = Rc::new(replayed.tombstones);
@@ -189,6 +191,9 @@ impl<E: Env> Parts<E> {
             editing: Gate::default(),
             queue: RefCell::new(VecDeque::new()),
             queued: Notify::default(),
+            owed: RefCell::default(),
+            appended: RefCell::default(),
+            watches: Cell::new(0),
             applied_seq: Cell::new(self.applied_seq),
             frozen_seq: Cell::new(0),
             frozen: Notify::default(),
@@ -277,6 +282,13 @@ async fn open_manifest<E: Env>(
         file: dir.join("manifest"),
         what: format!("{what} is whole, yet not what this version writes"),
     };
+    let present = env.disk().list(dir).await;
+    let present = present.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    let has_manifest = present.iter().any(|name| name.starts_with("manifest-"));
+    if !has_manifest && present.iter().any(|name| is_stored(name)) {
+        let what = "is missing although there are segments".to_owned();
+        return Err(OpenError::Manifest { file: dir.join("manifest"), what });
+    }
     let (journal, snapshot, edits) = journal::open(env.clone(), dir, "manifest", identity).await?;
     let mut state = match snapshot {
         Some(bytes) if !bytes.is_empty() => {
@@ -300,18 +312,42 @@ fn read_tombstones(dir: &Path, state: &State) -> Result<Tombstones, OpenError> {
     })
 }
 
-/// Removes what is certainly dead, checks that what lives is there, and gives the names of the
-/// rest, which it moved to quarantine.
-async fn tidy<E: Env>(env: &E, dir: &Path, state: &State) -> Result<Vec<String>, OpenError> {
+/// Whether a name is that of a finished file, which some manifest must have named.
+fn is_stored(name: &str) -> bool {
+    matches!(names::kind_of(name), Kind::Segment(_))
+}
+
+/// The files that must be there.
+fn living(dir: &Path, state: &State) -> Vec<PathBuf> {
+    let segments = state.files.keys().map(|id| names::segment(dir, *id));
+    segments.chain(state.indexes.iter().map(|id| names::index(dir, *id))).collect()
+}
+
+/// Checks that what lives is there; gives the names in the folder.
+async fn check_living<E: Env>(
+    env: &E,
+    dir: &Path,
+    state: &State,
+) -> Result<Vec<String>, OpenError> {
     let failed = |source| OpenError::Io { path: dir.to_owned(), source };
     let present = env.disk().list(dir).await.map_err(failed)?;
-    let living = state.files.keys().map(|id| names::segment(dir, *id));
-    let living: Vec<PathBuf> =
-        living.chain(state.indexes.iter().map(|id| names::index(dir, *id))).collect();
-    let is_there = |path: &Path| present.iter().any(|name| dir.join(name) == path);
-    if let Some(file) = living.iter().find(|path| !is_there(path)) {
-        return Err(OpenError::Missing { file: file.clone() });
+    let is_there = |path: &PathBuf| present.iter().any(|name| dir.join(name) == *path);
+    match living(dir, state).into_iter().find(|path| !is_there(path)) {
+        Some(file) => Err(OpenError::Missing { file }),
+        None => Ok(present),
     }
+}
+
+/// Removes what is certainly dead, and gives the names of what nothing names, which it moved to
+/// quarantine.
+async fn tidy<E: Env>(
+    env: &E,
+    dir: &Path,
+    state: &State,
+    present: Vec<String>,
+) -> Result<Vec<String>, OpenError> {
+    let failed = |source| OpenError::Io { path: dir.to_owned(), source };
+    let living = living(dir, state);
     let mut unknown = Vec::new();
     for name in present {
         let path = dir.join(&name);

@@ -44,6 +44,8 @@ pub enum WriteError {
     Stale,
     #[error("no space left on the disk")]
     DiskFull,
+    #[error("the write is too large")]
+    TooLarge,
     #[error("a series key of the write is malformed")]
     Malformed,
     #[error("the index is full")]
@@ -76,6 +78,14 @@ impl<E: Env> Shard<E> {
         result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
     }
 
+    /// From here until the watch is dropped, series that get rows are not retired: whoever looks for
+    /// series without rows must not end one that got a row since.
+    pub fn watch_appends(&self) -> Watch<E> {
+        self.inner.watches.set(self.inner.watches.get() + 1);
+        self.inner.appended.borrow_mut().get_or_insert_default();
+        Watch(self.inner.clone())
+    }
+
     /// Ends these series: their keys get new ids when seen again.
     pub async fn retire(&self, series: RoaringBitmap) -> Result<(), WriteError> {
         let (done, result) = promise();
@@ -85,6 +95,19 @@ impl<E: Env> Shard<E> {
 
     fn reason(&self) -> String {
         self.failure().unwrap_or_else(|| "the shard is closing".to_owned())
+    }
+}
+
+/// See `Shard::watch_appends`.
+pub struct Watch<E: Env>(Rc<Inner<E>>);
+
+impl<E: Env> Drop for Watch<E> {
+    fn drop(&mut self) {
+        let left = self.0.watches.get() - 1;
+        self.0.watches.set(left);
+        if left == 0 {
+            *self.0.appended.borrow_mut() = None;
+        }
     }
 }
 
@@ -114,10 +137,11 @@ impl<E: Env> Inner<E> {
             let first_seq = self.log.next_seq();
             match self.commit(&group).await {
                 Ok(()) => self.apply(group, first_seq),
-                Err(LogError::Full) => group.refuse(&WriteError::DiskFull),
+                Err(LogError::Full) => self.refuse(group, &WriteError::DiskFull),
+                Err(LogError::TooLarge { .. }) => self.refuse(group, &WriteError::TooLarge),
                 Err(error) => {
                     self.fail(error.to_string());
-                    group.refuse(&WriteError::Failed(error.to_string()));
+                    self.refuse(group, &WriteError::Failed(error.to_string()));
                 }
             }
         }
@@ -185,13 +209,31 @@ impl<E: Env> Inner<E> {
         futures_lite::future::or(async { Some(future.await) }, timer).await
     }
 
+    /// A retirement ends its group: rows behind it must see that the series are no more.
     fn encode_group(&self) -> Group {
         let mut group = Group::default();
-        while group.bytes.len() < COMMIT_BYTES {
+        group.push_definitions(std::mem::take(&mut *self.owed.borrow_mut()));
+        while group.bytes.len() < COMMIT_BYTES && !group.ends_series() {
+            // A retirement is decided when everything before it is applied.
+            let retires = matches!(self.queue.borrow().front(), Some(Pending::Retire { .. }));
+            if retires && !group.steps.is_empty() {
+                break;
+            }
             let Some(pending) = self.queue.borrow_mut().pop_front() else { break };
             self.encode(pending, &mut group);
         }
         group
+    }
+
+    /// Nothing of the group was written. The index knows its new series already, so the next group
+    /// owes their definitions.
+    fn refuse(&self, mut group: Group, error: &WriteError) {
+        for step in &mut group.steps {
+            if let Step::Defined(definitions) = step {
+                self.owed.borrow_mut().append(definitions);
+            }
+        }
+        group.refuse(error);
     }
 
     fn encode(&self, pending: Pending, group: &mut Group) {
@@ -206,7 +248,10 @@ impl<E: Env> Inner<E> {
                 group.count += 1;
                 group.steps.push(Step::Delete { series, range, done });
             }
-            Pending::Retire { series, done } => {
+            Pending::Retire { mut series, done } => {
+                if let Some(appended) = &*self.appended.borrow() {
+                    series -= appended;
+                }
                 let ids: Vec<SeriesId> = series.iter().map(SeriesId).collect();
                 record::put_retire(&ids, &mut group.bytes);
                 group.count += 1;
@@ -220,11 +265,7 @@ impl<E: Env> Inner<E> {
         self.check_names(write)?;
         let mut interner = Interner { index: self.index.borrow_mut(), definitions: Vec::new() };
         let resolved = interner.resolve(write);
-        if !interner.definitions.is_empty() {
-            record::put_definitions(&interner.definitions, &mut group.bytes);
-            group.count += 1;
-            group.steps.push(Step::Defined);
-        }
+        group.push_definitions(interner.definitions);
         resolved
     }
 
@@ -293,6 +334,7 @@ impl Interner<'_> {
     fn intern(&mut self, db: DbId, m: MeasurementId, key: &[u8]) -> Result<SeriesId, WriteError> {
         let (id, new) = self.index.intern(db, m, key).map_err(|error| match error {
             IndexError::Full => WriteError::IndexFull,
+            IndexError::Dropped => WriteError::Stale,
             _ => WriteError::Malformed,
         })?;
         if new {
@@ -316,7 +358,7 @@ struct Group {
 /// What one or more records of the commit mean.
 enum Step {
     /// One record; the index knows the series already.
-    Defined,
+    Defined(Vec<Definition>),
     Write {
         write: WriteRequest,
         resolved: Resolved,
@@ -346,6 +388,7 @@ impl Group {
         resolved: Resolved,
         done: Giver<Result<Written, WriteError>>,
     ) {
+        self.cut_if_due();
         let before = self.count;
         for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
             self.push_batch(batch, ids);
@@ -359,7 +402,7 @@ impl Group {
         if bytes <= RECORD_BYTES {
             record::put_rows(batch, ids, &mut self.bytes);
             self.count += 1;
-            return;
+            return self.cut_if_due();
         }
         let step = (batch.rows() * RECORD_BYTES / bytes).max(1);
         for start in (0..batch.rows()).step_by(step) {
@@ -367,11 +410,39 @@ impl Group {
             let part = batch.slice(rows.clone());
             record::put_rows(&part, ids.get(rows).unwrap_or(&[]), &mut self.bytes);
             self.count += 1;
-            let cut = self.cuts.last().map_or(0, |(end, _)| *end);
-            if self.bytes.len() - cut >= COMMIT_BYTES {
-                self.cuts.push((self.bytes.len(), self.count));
-            }
+            self.cut_if_due();
         }
+    }
+
+    /// Definitions of series, in records that each fit into a commit.
+    fn push_definitions(&mut self, definitions: Vec<Definition>) {
+        let mut rest = definitions;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let mut fits = |one: &Definition| {
+                bytes += one.key.as_bytes().len() + 16;
+                bytes <= RECORD_BYTES
+            };
+            let count = rest.iter().take_while(|one| fits(one)).count().max(1);
+            let behind = rest.split_off(count.min(rest.len()));
+            record::put_definitions(&rest, &mut self.bytes);
+            self.count += 1;
+            self.steps.push(Step::Defined(rest));
+            self.cut_if_due();
+            rest = behind;
+        }
+    }
+
+    /// Begins another commit where this one is long enough.
+    fn cut_if_due(&mut self) {
+        let cut = self.cuts.last().map_or(0, |(end, _)| *end);
+        if self.bytes.len() - cut >= COMMIT_BYTES {
+            self.cuts.push((self.bytes.len(), self.count));
+        }
+    }
+
+    fn ends_series(&self) -> bool {
+        matches!(self.steps.last(), Some(Step::Retire { .. }))
     }
 
     /// Nothing was to be committed.
@@ -382,7 +453,7 @@ impl Group {
                 Step::Write { write, resolved, done, .. } => {
                     done.keep(Ok(Written { ids: resolved.new, spent: write }));
                 }
-                Step::Defined | Step::Delete { .. } | Step::Retire { .. } => {}
+                Step::Defined(_) | Step::Delete { .. } | Step::Retire { .. } => {}
             }
         }
     }
@@ -390,7 +461,7 @@ impl Group {
     fn refuse(self, error: &WriteError) {
         for step in self.steps {
             match step {
-                Step::Defined => {}
+                Step::Defined(_) => {}
                 Step::Write { done, .. } => done.keep(Err(error.clone())),
                 Step::Refused { error, done } => done.keep(Err(error)),
                 Step::Delete { done, .. } | Step::Retire { done, .. } => {
@@ -410,7 +481,7 @@ impl<E: Env> Inner<E> {
         }
         for step in group.steps {
             match step {
-                Step::Defined => seq += 1,
+                Step::Defined(_) => seq += 1,
                 Step::Refused { error, done } => done.keep(Err(error)),
                 Step::Write { write, resolved, records, done } => {
                     for (batch, ids) in write.batches.iter().zip(&resolved.rows) {
@@ -420,6 +491,11 @@ impl<E: Env> Inner<E> {
                     done.keep(Ok(Written { ids: resolved.new, spent: write }));
                 }
                 Step::Delete { series, range, done } => {
+                    if let (Some(appended), TimeRange::ALL) =
+                        (&mut *self.appended.borrow_mut(), range)
+                    {
+                        *appended -= &series;
+                    }
                     self.apply_delete(seq, series, range);
                     seq += 1;
                     done.keep(Ok(()));
@@ -440,6 +516,9 @@ impl<E: Env> Inner<E> {
         let index = self.index.borrow();
         let measurement_of = |id| index.measurement(id).unwrap_or_default();
         self.head.borrow_mut().append(seq, batch, ids, &measurement_of);
+        if let Some(appended) = &mut *self.appended.borrow_mut() {
+            appended.extend(ids.iter().map(|id| id.0));
+        }
         let mut counters = self.counters.borrow_mut();
         counters.points += batch.rows() as u64;
         counters.values += (batch.rows() * batch.columns.len()) as u64;
