@@ -4,6 +4,14 @@
 //! second in and out, by CPU time: other work on the machine does not count. The columns are 32 k
 //! rows in pages of 1,024, as a closed day has them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringtail::codec::chunk::{self, Effort};
 use ringtail::codec::reduced;

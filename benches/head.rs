@@ -3,6 +3,14 @@
 //! In: 4,000 series x 1,000 rows, arriving interleaved (a batch has one row of each series), as
 //! agents send them. Reported per element; an element is a value.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ringtail::model::{
     Batch, Column, ColumnId, FieldNo, FieldType, MeasurementId, PartitionId, SeriesId, TimeRange,

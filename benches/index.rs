@@ -5,6 +5,14 @@
 //! times to define, find, save, load, select and list (processor time). Run with
 //! `cargo bench --bench index`; the number of series is `INDEX_SERIES` (1,000,000).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
+
 use ringtail::model::{DbId, MeasurementId, SeriesId, SeriesKey};
 use ringtail::shard::index::{Index, TagFilter};
 use std::time::Instant;

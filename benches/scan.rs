@@ -5,6 +5,14 @@
 //! segment, from a packed one, and from a segment that a head overlaps. Out: a line for each,
 //! processor time of the best of some runs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
+
 use ringtail::env::sim::{ROOT, SimEnv, test};
 use ringtail::model::batch::{NewSeries, SeriesRef};
 use ringtail::model::{

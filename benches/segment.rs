@@ -6,6 +6,14 @@
 //! processor and as time passed, which on a busy machine differ. Run with `cargo bench --bench
 //! segment`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
+
 use ringtail::codec::chunk::Effort;
 use ringtail::env::Env;
 use ringtail::env::real::{Core, RealEnv, io_memory, memlock_limit, run_on_core};

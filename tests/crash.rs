@@ -1,8 +1,8 @@
 //! kill -9 under load, again and again, with a ledger of what was acknowledged.
 //!
 //! Writers send numbered points, 50 a request. After each kill the server starts again on the same
-//! folder, sometimes with another number of cores, and must have for each writer every point that was
-//! acknowledged, none but whole requests beyond, and no value that was not sent.
+//! folder, sometimes with another number of cores, and must have for each writer every point that
+//! was acknowledged, none but whole requests beyond, and no value that was not sent.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
@@ -74,8 +74,8 @@ fn points_of(server: &Server, writer: usize) -> (u64, u64) {
 }
 
 fn check(server: &Server, ledger: &Ledger, round: u64) {
-    for writer in 0..WRITERS {
-        let acknowledged = ledger[writer].load(Ordering::SeqCst);
+    for (writer, rows) in ledger.iter().enumerate() {
+        let acknowledged = rows.load(Ordering::SeqCst);
         let (found, sum) = points_of(server, writer);
         assert!(found >= acknowledged, "round {round}: {found} of {acknowledged} points left");
         // A request under way may be there; it lies on up to three series, hence on several shards.

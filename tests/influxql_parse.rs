@@ -6,6 +6,8 @@
 //! by sending each statement; statements that must parse are followed by the broken `SELEC`, so
 //! that the place tells how far the parser came.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+
 use std::fs;
 
 use ringtail::influxql::{ParamValue, Params, ParseError, Statement, parse, validate};

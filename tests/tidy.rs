@@ -182,7 +182,7 @@ fn nothing_is_left_for_later_in_comments() {
             let is_word = |word: &&str| {
                 comment.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| *part == **word)
             };
-            if words.iter().any(|word| is_word(word)) {
+            if words.iter().any(is_word) {
                 faults.push(format!("{}:{}", source.path, at + 1));
             }
         }

@@ -108,7 +108,8 @@ impl<E: Env> Inner<E> {
         let (file, index, reader) = match self.write_files(&frozen, last_seq, task).await {
             Ok(made) => made,
             Err(reason) => {
-                // The definitions are in no file that the manifest will name: the next try owes them.
+                // The definitions are in no file that the manifest will name: the next try owes
+                // them.
                 if let Some(mark) = mark {
                     self.index.borrow_mut().put_back(mark);
                 }
@@ -229,7 +230,8 @@ impl<E: Env> Inner<E> {
         }
     }
 
-    /// A file gets its name when it is whole, so that what a crash leaves half written is a temporary.
+    /// A file gets its name when it is whole, so that what a crash leaves half written is a
+    /// temporary.
     pub(super) async fn name_file(&self, from: &Path, to: &Path) -> Result<(), String> {
         self.env.disk().rename(from, to).await.map_err(|error| error.to_string())
     }

@@ -263,8 +263,8 @@ impl<E: Env> Inner<E> {
         self.failure.borrow().is_some()
     }
 
-    /// Makes a manifest edit durable and applies it. The edit is made when no other is under way, so it
-    /// says nothing that another has changed meanwhile. After an error the shard has failed.
+    /// Makes a manifest edit durable and applies it. The edit is made when no other is under way,
+    /// so it says nothing that another has changed meanwhile. After an error the shard has failed.
     async fn edit(&self, edit: impl FnOnce() -> manifest::Edit) -> Result<(), String> {
         let _pass = self.editing.enter().await;
         let edit = edit();
@@ -287,14 +287,16 @@ impl<E: Env> Inner<E> {
         let number = journal.append(&bytes).await.map_err(|error| error.to_string())?;
         self.edit.set(number);
         self.manifest.borrow_mut().apply(&edit);
-        // An empty snapshot reads as that of a new store: memory that runs out here must not write one.
+        // An empty snapshot reads as that of a new store: memory that runs out here must not write
+        // one.
         let snapshot = manifest::encode_state(&self.manifest.borrow()).ok_or("out of memory")?;
         match journal.rewrite_if_large(|| snapshot).await {
             // The edit is durable; the file is rewritten when there is room.
             Ok(()) | Err(log::LogError::Full) => {}
             Err(error) => return Err(error.to_string()),
         }
-        // The seal proves at the next start that this edit was acknowledged, whatever happens to it.
+        // The seal proves at the next start that this edit was acknowledged, whatever happens to
+        // it.
         journal.seal().await.map_err(|error| error.to_string())
     }
 

@@ -254,7 +254,8 @@ impl Replayed {
             Record::Delete { series, range } => {
                 let series = series.into_iter().map(|id| id.0).collect();
                 self.head.delete(seq, &series, range);
-                // A flush after the delete has put it into the manifest, before its record was released.
+                // A flush after the delete has put it into the manifest, before its record was
+                // released.
                 if self.tombstones.iter().all(|known| known.seq != seq) {
                     self.tombstones.push(Tombstone { seq, series, range });
                 }

@@ -24,7 +24,8 @@ use std::time::Duration;
 
 /// Encoded records beyond this wait for the next commit (bytes).
 const COMMIT_BYTES: usize = 4 << 20;
-/// A Batch larger than this becomes several records, so that every record fits into a commit (bytes).
+/// A Batch larger than this becomes several records, so that every record fits into a commit
+/// (bytes).
 const RECORD_BYTES: usize = 2 << 20;
 
 /// What a write gives back.
@@ -78,8 +79,8 @@ impl<E: Env> Shard<E> {
         result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
     }
 
-    /// From here until the watch is dropped, series that get rows are not retired: whoever looks for
-    /// series without rows must not end one that got a row since.
+    /// From here until the watch is dropped, series that get rows are not retired: whoever looks
+    /// for series without rows must not end one that got a row since.
     pub fn watch_appends(&self) -> Watch<E> {
         self.inner.watches.set(self.inner.watches.get() + 1);
         self.inner.appended.borrow_mut().get_or_insert_default();
@@ -148,7 +149,8 @@ impl<E: Env> Inner<E> {
         self.queue.borrow_mut().clear();
     }
 
-    /// Writes a group: one commit, or several when a single request is larger than a commit should be.
+    /// Writes a group: one commit, or several when a single request is larger than a commit should
+    /// be.
     async fn commit(&self, group: &Group) -> Result<(), LogError> {
         let (mut start, mut done) = (0, 0);
         let whole = (group.bytes.len(), group.count);

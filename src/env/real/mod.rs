@@ -4,13 +4,11 @@
 //! the runtime's traps live here and nowhere else:
 //!
 //! - a first open of an empty file breaks all later reads of that thread: `disk` probes each
-//! device
-//!   with a full file before (`probe` does it at boot);
+//!   device with a full file before (`probe` does it at boot);
 //! - a missing file makes the runtime's open panic: existence is looked up first, and files are
 //!   removed only after their last reader;
 //! - a read whose offset is not aligned returns bytes from behind the end of the file: `file`
-//! reads
-//!   aligned and cuts by the true size;
+//!   reads aligned and cuts by the true size;
 //! - a file's size is asked by path, wrong after a rename: `file` asks the descriptor;
 //! - completed disk calls are noticed only when the running queue is preempted, by default after
 //!   100 ms: `boot` sets a shorter time;
