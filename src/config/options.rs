@@ -100,7 +100,7 @@ options! {
         "A telnet connection that sends nothing for so long is closed.";
     "telnet.max-connections" telnet_max_connections: usize = "16384",
         "Open telnet connections per core; further ones wait to be accepted.";
-    "telnet.read-size" telnet_read_size: Bytes = "64k",
+    "telnet.read-size" telnet_read_size: Bytes = "1m",
         "Most bytes of a telnet connection that are decoded and written together.";
     "stop-timeout" stop_timeout: Duration = "8s",
         "Requests in flight have so long to finish when the server is stopped.";

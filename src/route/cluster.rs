@@ -75,8 +75,8 @@ impl Cluster {
     /// Writes to one shard; comes back when the rows are durable and visible.
     pub async fn write(&self, shard: ShardId, write: WriteRequest) -> Result<Written, WriteError> {
         let core = self.core_of(shard);
-        let _permit = self.mesh.permit(core, write_bytes(&write)).await;
-        match self.mesh.call(core, Request::Write { shard, write }).await {
+        let permit = self.mesh.permit(core, write_bytes(&write)).await;
+        match self.mesh.call_with(core, Request::Write { shard, write }, permit).await {
             Reply::Written(result) => result,
             _ => Err(WriteError::Failed("the shard's core is gone".to_owned())),
         }

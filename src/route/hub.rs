@@ -91,6 +91,10 @@ struct Waiting<T: Traffic> {
     parts: VecDeque<T::Part>,
     reply: Option<T::Reply>,
     changed: Notify,
+    /// Bytes that are on their way until the reply is there.
+    permit: Option<Permit<T>>,
+    /// Nobody awaits the reply any more; the entry only keeps the permit.
+    abandoned: bool,
 }
 
 struct Slab<T: Traffic> {
@@ -149,6 +153,20 @@ impl<T: Traffic> Hub<T> {
         }
     }
 
+    /// As `call`, for a request that occupies bytes: they count until the reply is there, even when
+    /// nobody awaits it any more.
+    pub async fn call_with(&self, to: CoreId, request: T::Request, permit: Permit<T>) -> T::Reply {
+        let mut stream = self.stream(to, request);
+        if let Some(waiting) = self.inner.waiting.borrow_mut().get(stream.token) {
+            waiting.permit = Some(permit);
+        }
+        loop {
+            if let Event::End(reply) = stream.next().await {
+                return reply;
+            }
+        }
+    }
+
     /// Asks a core that answers with parts before its reply. Dropping the stream cancels the
     /// request.
     pub fn stream(&self, to: CoreId, request: T::Request) -> Stream<T> {
@@ -173,7 +191,7 @@ impl<T: Traffic> Hub<T> {
     pub fn receive(&self, from: CoreId, packet: Packet<T>) {
         match packet {
             Packet::Request { token, request } => self.accept(from, token, request),
-            Packet::Reply { token, reply } => self.update(token, |w| w.reply = Some(reply)),
+            Packet::Reply { token, reply } => self.end(token, reply),
             Packet::Part { token, part } => self.update(token, |w| w.parts.push_back(part)),
             Packet::Credit { token } => {
                 self.serving(from, token, |s| s.credits.set(s.credits.get() + 1))
@@ -223,6 +241,17 @@ impl<T: Traffic> Hub<T> {
         }
     }
 
+    fn end(&self, token: u64, reply: T::Reply) {
+        let gone = {
+            let mut slab = self.inner.waiting.borrow_mut();
+            let abandoned = slab.get(token).is_some_and(|waiting| waiting.abandoned);
+            if abandoned { slab.remove(token) } else { None }
+        };
+        // Dropped here, when the slab is free again: the permit wakes those who wait for it.
+        drop(gone);
+        self.update(token, |waiting| waiting.reply = Some(reply));
+    }
+
     fn update(&self, token: u64, change: impl FnOnce(&mut Waiting<T>)) {
         let changed = self.inner.waiting.borrow_mut().get(token).map(|waiting| {
             change(waiting);
@@ -244,7 +273,13 @@ impl<T: Traffic> Hub<T> {
 
 impl<T: Traffic> Slab<T> {
     fn insert(&mut self) -> u64 {
-        let waiting = Waiting { parts: VecDeque::new(), reply: None, changed: Notify::default() };
+        let waiting = Waiting {
+            parts: VecDeque::new(),
+            reply: None,
+            changed: Notify::default(),
+            permit: None,
+            abandoned: false,
+        };
         let index = self.free.pop().unwrap_or(self.entries.len() as u32);
         if index as usize == self.entries.len() {
             self.entries.push((0, None));
@@ -259,12 +294,15 @@ impl<T: Traffic> Slab<T> {
         if *generation != (token >> 32) as u32 { None } else { waiting.as_mut() }
     }
 
-    fn remove(&mut self, token: u64) {
-        let Some(entry) = self.entries.get_mut(token as u32 as usize) else { return };
-        if entry.0 == (token >> 32) as u32 && entry.1.take().is_some() {
-            entry.0 = entry.0.wrapping_add(1);
-            self.free.push(token as u32);
+    fn remove(&mut self, token: u64) -> Option<Waiting<T>> {
+        let entry = self.entries.get_mut(token as u32 as usize)?;
+        if entry.0 != (token >> 32) as u32 {
+            return None;
         }
+        let waiting = entry.1.take()?;
+        entry.0 = entry.0.wrapping_add(1);
+        self.free.push(token as u32);
+        Some(waiting)
     }
 }
 
@@ -305,14 +343,25 @@ impl<T: Traffic> Stream<T> {
 
     fn finish(&mut self) {
         self.ended = true;
-        self.hub.inner.waiting.borrow_mut().remove(self.token);
+        let gone = self.hub.inner.waiting.borrow_mut().remove(self.token);
+        drop(gone);
+    }
+
+    /// Leaves the entry for the reply when bytes are on their way; true when it does.
+    fn abandon(&mut self) -> bool {
+        let mut slab = self.hub.inner.waiting.borrow_mut();
+        let Some(waiting) = slab.get(self.token) else { return false };
+        waiting.abandoned = waiting.permit.is_some() && waiting.reply.is_none();
+        waiting.abandoned
     }
 }
 
 impl<T: Traffic> Drop for Stream<T> {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish();
+            if !self.abandon() {
+                self.finish();
+            }
             self.hub.send(self.to, Packet::Cancel { token: self.token });
         }
     }
@@ -494,6 +543,28 @@ mod tests {
             left.receive(CoreId(1), packet);
         }
         assert!(left.inner.waiting.borrow_mut().get(0).is_none());
+    }
+
+    #[test]
+    fn bytes_of_a_request_that_nobody_awaits_count_until_its_reply() {
+        let (left, right) = pair();
+        let kept: Rc<RefCell<Option<Responder<Numbers>>>> = Rc::default();
+        let slot = kept.clone();
+        right.serve(move |_, _, responder| *slot.borrow_mut() = Some(responder));
+        let permit = block_on(left.permit(CoreId(1), 60));
+        let mut call = Box::pin(left.call_with(CoreId(1), 0, permit));
+        assert!(block_on(poll_once(&mut call)).is_none());
+        drop(call);
+        assert!(block_on(poll_once(left.permit(CoreId(1), 60))).is_none(), "still on its way");
+        for packet in block_on(left.outgoing(CoreId(1))) {
+            right.receive(CoreId(0), packet);
+        }
+        kept.borrow_mut().take().unwrap().reply(1);
+        for packet in block_on(right.outgoing(CoreId(0))) {
+            left.receive(CoreId(1), packet);
+        }
+        assert!(block_on(poll_once(left.permit(CoreId(1), 60))).is_some());
+        assert_eq!(left.inner.waiting.borrow().free.len(), 1);
     }
 
     #[test]
