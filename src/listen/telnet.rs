@@ -77,7 +77,8 @@ impl Session {
     }
 
     /// Makes room for a read. A busy sender gets a larger buffer, up to the limit, and so larger
-    /// writes: 64 KiB a write cost three times the CPU of 1 MiB. Thousands of quiet ones stay small.
+    /// writes: 64 KiB a write cost three times the CPU of 1 MiB. Thousands of quiet ones stay
+    /// small.
     fn make_room(&mut self) {
         let config = self.front.config();
         let size = usize::try_from(config.telnet_read_size.0).unwrap_or(usize::MAX).max(4096);
