@@ -128,8 +128,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             None => full,
         };
         for stretch in stretches {
-            let mut estimate =
-                self.plan.estimate(std::slice::from_ref(stretch), batch.series.len());
+            let estimate = self.plan.estimate(std::slice::from_ref(stretch), batch.series.len());
             let mut rest = Some(stretch.range);
             // Nanoseconds of a slab.
             let whole = stretch.range.last as f64 - stretch.range.first as f64 + 1.0;
@@ -138,12 +137,13 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 let (range, behind) = self.piece(range, width);
                 let rows_max = (full as usize).saturating_mul(SLAB_EXCESS);
                 let Some(mut slab) = self.read(stretch, range, batch, rows_max).await? else {
-                    // Denser than thought, and so the rest of the stretch.
-                    estimate = estimate.max(1.0) * SLAB_EXCESS as f64;
+                    // Denser than thought.
                     width = (range.last as f64 - range.first as f64 + 1.0) / SLAB_EXCESS as f64;
                     continue;
                 };
                 rest = behind;
+                let read = slab.rows.max(1) as f64;
+                let len = range.last as f64 - range.first as f64 + 1.0;
                 self.order(&mut slab, &ranks, &mut held.rows);
                 held.slabs.push(slab);
                 if count == 1 {
@@ -157,7 +157,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                     return Ok(false);
                 }
                 aim = (aim * 2.0).min(full);
-                width = whole * (aim / estimate.max(1.0)).min(1.0);
+                // By what was met, not by the estimate: behind a dense spot a stretch may be empty
+                // for years, and pieces that stay small would never come to its end.
+                width = (len * (aim / read).clamp(0.5, 8.0)).min(whole);
             }
         }
         self.send(batch, &mut held.slabs, emit).await?;
