@@ -10,6 +10,7 @@ pub mod front;
 mod gzip;
 pub mod ingest;
 mod join;
+mod kairos;
 mod params;
 mod ping;
 mod query;

@@ -4,13 +4,16 @@
 //! `Pipe` of bounded size between the task that makes it and the connection that sends it: a slow
 //! client slows the maker down, and a client that goes away stops it.
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -30,6 +33,38 @@ pub type Reply = Response<Body>;
 pub enum Body {
     Whole(Option<Bytes>),
     Streamed(PipeEnd),
+    /// A streamed body on its way through gzip.
+    Packed(Box<Packed>),
+}
+
+/// Bytes of a pipe, packed as they come.
+pub struct Packed {
+    end: PipeEnd,
+    /// `None` once the stream has its end.
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl Packed {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let Some(encoder) = &mut self.encoder else { return Poll::Ready(None) };
+            match self.end.poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(bytes)) => {
+                    // A write into memory does not fail.
+                    let _ = encoder.write_all(&bytes);
+                    let out = std::mem::take(encoder.get_mut());
+                    if !out.is_empty() {
+                        return Poll::Ready(Some(out.into()));
+                    }
+                }
+                Poll::Ready(None) => {
+                    let rest = self.encoder.take().and_then(|encoder| encoder.finish().ok());
+                    return Poll::Ready(rest.map(Bytes::from));
+                }
+            }
+        }
+    }
 }
 
 impl HttpBody for Body {
@@ -43,6 +78,9 @@ impl HttpBody for Body {
         match &mut *self {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Body::Streamed(end) => end.poll(context).map(|bytes| bytes.map(|b| Ok(Frame::data(b)))),
+            Body::Packed(packed) => {
+                packed.poll(context).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+            }
         }
     }
 
@@ -53,7 +91,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Body::Streamed(_) => SizeHint::default(),
+            Body::Streamed(_) | Body::Packed(_) => SizeHint::default(),
         }
     }
 }
@@ -195,6 +233,31 @@ pub fn streamed(kind: HeaderValue, end: PipeEnd) -> Reply {
     reply
 }
 
+/// The answer packed by gzip, unless its body is whole and shorter than `bytes_min`.
+pub fn pack(mut reply: Reply, bytes_min: u64) -> Reply {
+    let body = match std::mem::replace(reply.body_mut(), Body::Whole(None)) {
+        Body::Whole(Some(bytes)) if bytes.len() as u64 >= bytes_min => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            // A write into memory does not fail.
+            let _ = encoder.write_all(&bytes);
+            Body::Whole(encoder.finish().ok().map(Bytes::from))
+        }
+        Body::Streamed(end) => {
+            let encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+            Body::Packed(Box::new(Packed { end, encoder }))
+        }
+        other => {
+            *reply.body_mut() = other;
+            return reply;
+        }
+    };
+    *reply.body_mut() = body;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    reply
+}
+
 /// A refusal in InfluxDB's form: the text as JSON, and in a header.
 pub fn error(status: StatusCode, text: &[u8], pretty: bool) -> Reply {
     let mut reply = bytes(status, JSON, crate::encode::error::body(text, pretty));
@@ -231,6 +294,33 @@ mod tests {
         let (pipe, end) = pipe();
         drop(end);
         assert!(!block_on(pipe.send(vec![1])));
+    }
+
+    #[test]
+    fn a_packed_stream_is_the_stream() {
+        let (pipe, end) = pipe();
+        let text: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(n) >> 5) as u8).collect();
+        let mut reply = pack(streamed(JSON, end), 0);
+        assert_eq!(reply.headers()[CONTENT_ENCODING], "gzip");
+        let mut packed = Vec::new();
+        for part in text.chunks(50_000) {
+            assert!(block_on(pipe.send(part.to_vec())));
+        }
+        drop(pipe);
+        let mut next = || {
+            let body = Pin::new(reply.body_mut());
+            let mut context = Context::from_waker(Waker::noop());
+            match body.poll_frame(&mut context) {
+                Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+                _ => None,
+            }
+        };
+        while let Some(bytes) = next() {
+            packed.extend_from_slice(&bytes);
+        }
+        let mut decoder = flate2::write::MultiGzDecoder::new(Vec::new());
+        decoder.write_all(&packed).unwrap();
+        assert!(decoder.finish().unwrap() == text);
     }
 
     #[test]

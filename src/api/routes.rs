@@ -1,12 +1,13 @@
 //! The table of routes, and what every answer carries.
 //!
 //! In: a request with its body still coming. Out: an answer. Paths match exactly; what the table
-//! does not have is 404, a method it does not have 405, both in the words of the reference.
+//! does not have is 404, a method it does not have 405, both in the words of the reference. What
+//! lies under `/api/v1` is KairosDB's and has a table of its own.
 
 use super::front::Front;
 use super::params::Params;
 use super::reply::{self, Reply, TEXT};
-use super::{debug, ping, query, vars, write};
+use super::{debug, kairos, ping, query, vars, write};
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -121,6 +122,11 @@ where
 {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
+    if path.starts_with(kairos::PREFIX) {
+        let params = Params::parse(parts.uri.query().unwrap_or("").as_bytes());
+        let head = Head { method: parts.method, headers: parts.headers, params };
+        return kairos::answer(front, &head, path, body).await;
+    }
     let known = ROUTES.iter().find(|route| route.path == path);
     let vars = path.starts_with(VARS.path).then_some(&VARS);
     let Some(route) = known.or(vars) else { return with_version(not_found()) };

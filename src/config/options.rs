@@ -102,6 +102,8 @@ options! {
         "Open telnet connections per core; further ones wait to be accepted.";
     "telnet.read-size" telnet_read_size: Bytes = "1m",
         "Most bytes of a telnet connection that are decoded and written together.";
+    "kairosdb.database" kairosdb_database: String = "kairosdb",
+        "Database of KairosDB's REST API; made by the first write. A db parameter names another.";
     "stop-timeout" stop_timeout: Duration = "8s",
         "Requests in flight have so long to finish when the server is stopped.";
     "log.sync" log_sync: Sync = "always",

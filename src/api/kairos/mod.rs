@@ -1,0 +1,81 @@
+//! KairosDB's REST API: everything under `/api/v1`, on every HTTP port.
+//!
+//! In: a request whose path begins so. Out: an answer with KairosDB's headers, its errors as
+//! `{"errors":[…]}`, packed when the client takes gzip. `paths` is the table; handlers make plain
+//! answers and `answer` adds what they all carry.
+
+mod answer;
+mod body;
+mod info;
+mod metric;
+mod paths;
+mod query;
+
+use super::front::Front;
+use super::reply::{self, Reply};
+use super::routes::Head;
+use crate::env::Env;
+use hyper::body::{Body, Bytes};
+use hyper::{Method, StatusCode};
+use paths::{Handler, Route};
+use std::rc::Rc;
+
+/// What every path of this API begins with.
+pub(super) const PREFIX: &str = "/api/v1/";
+
+/// A request as handlers see it, beside its body.
+pub(super) struct Call<'a> {
+    pub head: &'a Head,
+    /// The variable parts of the path, in order, percent signs resolved.
+    pub args: Vec<String>,
+}
+
+impl Call<'_> {
+    /// A variable part of the path; empty when the route has no such part.
+    pub fn arg(&self, at: usize) -> &str {
+        self.args.get(at).map_or("", String::as_str)
+    }
+
+    /// The database that is read and written: `db` of the URL, else the configured one.
+    pub fn database<'f, E: Env>(&'f self, front: &'f Front<E>) -> &'f str {
+        match self.head.params.get("db") {
+            "" => &front.config().kairosdb_database,
+            name => name,
+        }
+    }
+}
+
+/// Answers a request; `path` begins with `PREFIX`.
+pub(super) async fn answer<E, B>(front: &Rc<Front<E>>, head: &Head, path: &str, body: B) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some((route, args)) = paths::find(path.strip_prefix(PREFIX).unwrap_or("")) else {
+        return answer::dress(head, answer::error(StatusCode::NOT_FOUND, "Not Found"));
+    };
+    if head.method == Method::OPTIONS {
+        return answer::preflight(head, route);
+    }
+    if !route.takes(&head.method) {
+        return answer::dress(head, answer::wrong_method(route));
+    }
+    let call = Call { head, args };
+    answer::dress(head, handle(front, route, &call, body).await)
+}
+
+async fn handle<E, B>(front: &Rc<Front<E>>, route: &Route, call: &Call<'_>, body: B) -> Reply
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    match route.handler {
+        Handler::Query => query::query(front, call, body).await,
+        Handler::QueryTags => query::tags(front, call, body).await,
+        Handler::Delete => query::delete(front, call, body).await,
+        Handler::Metric => metric::delete(front, call).await,
+        Handler::Version => info::version(),
+        Handler::HealthCheck => reply::empty(StatusCode::NO_CONTENT),
+        Handler::HealthStatus => info::health(),
+    }
+}
