@@ -3,8 +3,8 @@
 //! Modules are listed from the outside to the inside, the way data flows; a module imports only
 //! from modules below it in this list (held by `tests/tidy.rs`):
 //!
-//! `cli` > `server` > `listen` > `api` > `encode` > `query` > `influxql` > `protocol` > `route` >
-//! `catalog` > `shard` > `codec` > `model` > `stats` > `config` > `env`
+//! `cli` > `server` > `listen` > `api` > `kairos` > `encode` > `query` > `influxql` > `protocol` >
+//! `route` > `catalog` > `shard` > `codec` > `model` > `stats` > `config` > `env`
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants and the on-disk formats.
 
@@ -16,6 +16,7 @@ pub mod config;
 pub mod encode;
 pub mod env;
 pub mod influxql;
+pub mod kairos;
 pub mod listen;
 pub mod model;
 pub mod protocol;

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from the outside to the inside: each may use the ones behind it.
-const LAYERS: [&str; 16] = [
-    "cli", "server", "listen", "api", "encode", "query", "influxql", "protocol", "route",
+const LAYERS: [&str; 17] = [
+    "cli", "server", "listen", "api", "kairos", "encode", "query", "influxql", "protocol", "route",
     "catalog", "shard", "codec", "model", "stats", "config", "env",
 ];
 /// Where the runtime may be named.
