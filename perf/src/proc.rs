@@ -9,6 +9,8 @@ pub struct Usage {
     /// Bytes handed to the disk.
     pub write_bytes: u64,
     pub rss_bytes: u64,
+    /// The most it ever was.
+    pub peak_bytes: u64,
 }
 
 /// Reads the totals of `pid`.
@@ -25,9 +27,11 @@ pub fn read(pid: u32) -> Result<Usage, String> {
         let found = text.lines().find_map(|line| line.strip_prefix(name));
         found.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     };
+    let status = file("status")?;
     Ok(Usage {
         cpu_seconds: ticks as f64 / 100.0,
         write_bytes: line(&file("io")?, "write_bytes:"),
-        rss_bytes: line(&file("status")?, "VmRSS:") * 1024,
+        rss_bytes: line(&status, "VmRSS:") * 1024,
+        peak_bytes: line(&status, "VmHWM:") * 1024,
     })
 }
