@@ -3,15 +3,18 @@
 //! Decoders are taken from a small pool for the time of a request and given back, so that their
 //! buffers are used again; a request that is dropped half-way drops its decoder with it.
 
+use super::passwords::Passwords;
 use super::request_id::Ids;
 use crate::config::Config;
 use crate::env::Env;
 use crate::env::notify::Notify;
 use crate::protocol::Batcher;
+use crate::query::{Facts, Server};
+use crate::route::queries::Entry;
 use crate::route::{Cluster, SeriesCache};
-use crate::stats::{AllDoors, Doors};
+use crate::stats::Doors;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Decoders and bodies kept for reuse.
@@ -22,24 +25,24 @@ const SPARE_BYTES_MAX: usize = 8 << 20;
 /// Time between two lines of the log (ns).
 const NOTE_NS: u64 = 1_000_000_000;
 
-/// What does not change while the process lives.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub config: Arc<Config>,
-    pub doors: AllDoors,
-    /// Wall clock at the start (ns).
-    pub started_ns: i64,
-    /// The first HTTP address, for the key of `httpd` in `/debug/vars`.
-    pub http_bind: String,
-    /// Entries of this core's series cache.
-    pub series_cache_entries: usize,
+/// A query that is listed and counted until it is dropped.
+pub(super) struct Running<E: Env> {
+    pub entry: Entry,
+    front: Rc<Front<E>>,
+}
+
+impl<E: Env> Drop for Running<E> {
+    fn drop(&mut self) {
+        self.front.doors().queries_active.sub(1);
+    }
 }
 
 /// The front end of one core.
 pub struct Front<E: Env> {
     pub env: E,
     pub cluster: Cluster,
-    pub facts: Facts,
+    /// The process as queries see it.
+    pub server: Rc<Server>,
     pub(super) cache: RefCell<SeriesCache>,
     batchers: RefCell<Vec<Batcher>>,
     bodies: RefCell<Vec<Vec<u8>>>,
@@ -56,12 +59,13 @@ pub struct Front<E: Env> {
 impl<E: Env> Front<E> {
     /// The front end of the core that `cluster` belongs to.
     pub fn new(env: E, cluster: Cluster, facts: Facts) -> Front<E> {
-        let cache = SeriesCache::new(env.random(), facts.series_cache_entries);
+        let cache = SeriesCache::new(env.random(), facts.config.series_cache_entries);
+        let services = Box::new(Passwords::new(env.clone()));
         let ids = Ids::new(env.random(), env.random());
         Front {
             env,
             cluster,
-            facts,
+            server: Rc::new(Server { facts, services }),
             cache: RefCell::new(cache),
             batchers: RefCell::default(),
             bodies: RefCell::default(),
@@ -100,13 +104,34 @@ impl<E: Env> Front<E> {
 
     /// The options.
     pub fn config(&self) -> &Config {
-        &self.facts.config
+        &self.server.facts.config
     }
 
     /// This core's counters.
     #[expect(clippy::indexing_slicing, reason = "one set was made for each core of the mesh")]
     pub fn doors(&self) -> &Doors {
-        &self.facts.doors[self.cluster.mesh().here().0 as usize]
+        &self.server.facts.doors[self.cluster.mesh().here().0 as usize]
+    }
+
+    /// Lists a query that begins now, unless too many run already.
+    ///
+    /// # Errors
+    /// The refusal, in InfluxDB's words.
+    pub(super) fn enter_query(
+        self: &Rc<Self>,
+        text: &str,
+        database: &str,
+    ) -> Result<Running<E>, String> {
+        let all = &self.server.facts.doors;
+        let active: u64 = all.iter().map(|doors| doors.queries_active.get()).sum();
+        let limit = self.config().query_max_concurrent as u64;
+        if limit > 0 && active >= limit {
+            return Err(format!("max-concurrent-queries limit exceeded({active}, {limit})"));
+        }
+        self.doors().queries_started.add(1);
+        self.doors().queries_active.add(1);
+        let entry = self.cluster.queries().enter(text, database, self.env.now_mono());
+        Ok(Running { entry, front: self.clone() })
     }
 
     /// The longest a write waits (the option is a time-out, so zero means no waiting limit).

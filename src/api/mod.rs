@@ -12,6 +12,7 @@ pub mod ingest;
 mod join;
 mod kairos;
 mod params;
+mod passwords;
 mod ping;
 mod query;
 pub mod reply;
@@ -21,5 +22,6 @@ pub mod telnet;
 mod vars;
 mod write;
 
-pub use front::{Facts, Front};
+pub use crate::query::Facts;
+pub use front::Front;
 pub use reply::{Body, Pipe};

@@ -12,6 +12,7 @@ use crate::encode::json::{self, Writer};
 use crate::env::{Env, Queue, Task};
 use crate::influxql::{self, ParamValue, Statement};
 use crate::query::{self, Closed, Limits, ResultPart, Sink};
+use crate::route::queries::Stop;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_lite::future;
@@ -21,6 +22,7 @@ use hyper::{Method, StatusCode};
 use simd_json::prelude::*;
 use std::io::Write;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Largest form body, as the reference has it.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -83,11 +85,21 @@ where
         now_ns: front.env.now_wall(),
         chunk,
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
-        timeout_ns: if timeout == 0 { 0 } else { front.env.now_mono().saturating_add(timeout) },
-        limits: Limits::default(),
+        timeout_ns: timeout,
+        server: front.server.clone(),
+        limits: Limits {
+            select_series: config.query_max_series as u64,
+            select_buckets: config.query_max_buckets as u64,
+            select_points: config.query_max_points as u64,
+        },
     };
     let epoch_ns = epoch(params.get("epoch"));
-    let json = json::Options { epoch_ns, pretty: head.pretty(), chunk, rows_max: 0 };
+    let json = json::Options {
+        epoch_ns,
+        pretty: head.pretty(),
+        chunk,
+        rows_max: config.query_max_rows as u64,
+    };
     let packed = head.header("accept-encoding").contains("gzip");
     let detached = params.get("async") == "true";
     Ok(Question { statements, options, json, detached, packed })
@@ -201,9 +213,10 @@ fn typed_param(kind: &str, value: &simd_json::BorrowedValue<'_>) -> ParamValue {
 
 async fn answer<E: Env>(front: &Rc<Front<E>>, question: Question) -> Reply {
     let (pipe, mut end) = reply::pipe();
+    let served = front.clone();
     let packed = question.packed;
     let detached = question.detached;
-    let task = run(front.clone(), question, pipe);
+    let task = async move { run(&served, question, pipe).await };
     front.env.spawn(Queue::Query, task).detach();
     if detached {
         // The task writes into a pipe that nobody reads but somebody holds.
@@ -223,28 +236,44 @@ async fn answer<E: Env>(front: &Rc<Front<E>>, question: Question) -> Reply {
     reply
 }
 
-async fn run<E: Env>(front: Rc<Front<E>>, question: Question, pipe: Pipe) {
+async fn run<E: Env>(front: &Rc<Front<E>>, question: Question, pipe: Pipe) {
     let doors = front.doors();
-    doors.http_query_active.add(1);
     let started = front.env.now_mono();
     let mut sink = Output {
-        front: &front,
+        front,
         writer: Writer::new(question.json),
         packer: question.packed.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
         pipe: &pipe,
         chunked: question.json.chunk.is_some(),
     };
-    let running = async {
-        let run = query::run(&front.cluster, &question.statements, &question.options, &mut sink);
-        let cut = run.await.is_err();
-        if !cut || sink.writer.is_cut() {
-            sink.writer.finish();
-            sink.hand_over(true).await.ok();
+    future::or(listed(front, &question, &mut sink), pipe.abandoned()).await;
+    doors.http_query_ns.add(front.env.now_mono().saturating_sub(started));
+}
+
+/// Runs the query while it stands in the list of queries.
+async fn listed<E: Env>(front: &Rc<Front<E>>, question: &Question, sink: &mut Output<'_, E>) {
+    let (statements, options) = (&question.statements, &question.options);
+    let texts: Vec<String> = statements.iter().map(Statement::to_string).collect();
+    let db = options.db.as_deref().unwrap_or_default();
+    let cut = match front.enter_query(&texts.join(";\n"), db) {
+        Err(refusal) => sink.part(ResultPart::of_error(0, refusal)).await.is_err(),
+        Ok(running) => {
+            let run = query::run(&front.cluster, statements, options, &running.entry, sink);
+            let late = async {
+                front.env.sleep(Duration::from_nanos(options.timeout_ns)).await;
+                running.entry.stop(Stop::Timeout);
+                future::pending().await
+            };
+            match options.timeout_ns {
+                0 => run.await.is_err(),
+                _ => future::or(run, late).await.is_err(),
+            }
         }
     };
-    future::or(running, pipe.abandoned()).await;
-    doors.http_query_ns.add(front.env.now_mono().saturating_sub(started));
-    doors.http_query_active.sub(1);
+    if !cut || sink.writer.is_cut() {
+        sink.writer.finish();
+        sink.hand_over(true).await.ok();
+    }
 }
 
 /// Where the parts of an answer become bytes.
@@ -257,7 +286,12 @@ struct Output<'a, E: Env> {
 }
 
 impl<E: Env> Output<'_, E> {
+    /// Hands the bytes over when there is room. A query may be stopped while it waits here: until
+    /// there is room nothing is taken out of the writer.
     async fn hand_over(&mut self, last: bool) -> Result<(), Closed> {
+        if !self.pipe.room().await {
+            return Err(Closed);
+        }
         let plain = self.writer.take();
         let bytes = match &mut self.packer {
             None => plain,
@@ -272,7 +306,8 @@ impl<E: Env> Output<'_, E> {
             }
         };
         self.front.doors().http_query_bytes.add(bytes.len() as u64);
-        if self.pipe.send(bytes).await { Ok(()) } else { Err(Closed) }
+        self.pipe.push(bytes);
+        Ok(())
     }
 }
 

@@ -121,9 +121,8 @@ pub fn pipe() -> (Pipe, PipeEnd) {
 }
 
 impl Pipe {
-    /// Hands bytes over, waiting while too many are there; false when nobody wants them any more.
-    pub async fn send(&self, bytes: Vec<u8>) -> bool {
-        let mut bytes = Some(Bytes::from(bytes));
+    /// Waits while too many bytes are there; false when nobody wants them any more.
+    pub async fn room(&self) -> bool {
         poll_fn(|context| {
             let mut shared = self.0.borrow_mut();
             if shared.abandoned {
@@ -133,20 +132,33 @@ impl Pipe {
                 shared.writer = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            if let Some(bytes) = bytes.take().filter(|bytes| !bytes.is_empty()) {
-                shared.bytes += bytes.len();
-                shared.queue.push_back(bytes);
-            }
-            let reader = shared.reader.take();
-            drop(shared);
-            reader.into_iter().for_each(Waker::wake);
             Poll::Ready(true)
         })
         .await
     }
-}
 
-impl Pipe {
+    /// Hands bytes over at once.
+    pub fn push(&self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut shared = self.0.borrow_mut();
+        shared.bytes += bytes.len();
+        shared.queue.push_back(Bytes::from(bytes));
+        let reader = shared.reader.take();
+        drop(shared);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Hands bytes over, waiting while too many are there; false when nobody wants them any more.
+    pub async fn send(&self, bytes: Vec<u8>) -> bool {
+        let wanted = self.room().await;
+        if wanted {
+            self.push(bytes);
+        }
+        wanted
+    }
+
     /// Comes back when the connection is gone.
     pub async fn abandoned(&self) {
         poll_fn(|context| {

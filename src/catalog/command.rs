@@ -4,7 +4,9 @@
 //! Deciding is synchronous and pure; the owner (`owner`) makes the records durable.
 
 use super::record::{PolicySpec, Record};
+use super::standing::{self, StandingCommand};
 use super::state::{Database, NextIds, Policy, State};
+use super::users::{self, UserCommand};
 use crate::model::{
     DbId, FieldNo, FieldType, FixedMap, MeasurementId, PartitionId, PolicyId, TimeRange,
 };
@@ -49,6 +51,8 @@ pub enum Command {
     DropPartition {
         id: PartitionId,
     },
+    User(UserCommand),
+    Standing(StandingCommand),
     /// Names that rows about to be written need. Never fails but for an unknown policy.
     Resolve {
         policy: PolicyId,
@@ -97,6 +101,18 @@ pub enum CatalogError {
     DurationTooLow,
     #[error("retention policy duration must be greater than the shard duration")]
     ShardDurationTooLong,
+    #[error("user not found")]
+    UserNotFound,
+    #[error("user already exists")]
+    UserExists,
+    #[error("username required")]
+    UserNameRequired,
+    #[error("continuous query already exists")]
+    QueryExists,
+    #[error("subscription already exists")]
+    SubscriptionExists,
+    #[error("subscription not found")]
+    SubscriptionNotFound,
     #[error("invalid name")]
     InvalidName,
     #[error("name too long")]
@@ -133,11 +149,13 @@ impl State {
                 let found = self.partition(*id);
                 Ok(found.map(|found| Record::DropPartition { id: found.id }).into_iter().collect())
             }
+            Command::User(command) => users::decide(self, command),
+            Command::Standing(command) => standing::decide(self, command),
             Command::Resolve { policy, names } => self.decide_names(*policy, names),
         }
     }
 
-    fn required(&self, db: &str) -> Result<&Database, CatalogError> {
+    pub(super) fn required(&self, db: &str) -> Result<&Database, CatalogError> {
         self.database(db).ok_or_else(|| CatalogError::DatabaseNotFound(db.to_owned()))
     }
 

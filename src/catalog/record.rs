@@ -5,6 +5,7 @@
 //! `Vec<Record>` of that length. The journal's frame carries the checksum.
 
 use super::state::NextIds;
+use super::users::Rights;
 use crate::model::{DbId, FieldNo, FieldType, MeasurementId, PartitionId, PolicyId, TimeRange};
 
 /// One decided fact.
@@ -63,6 +64,41 @@ pub enum Record {
     /// Ids below these were given once and are not given again.
     Reserve {
         next: NextIds,
+    },
+    /// Creates a user, or changes the one of this name.
+    PutUser {
+        name: String,
+        hash: String,
+        admin: bool,
+    },
+    DropUser {
+        name: String,
+    },
+    /// Sets what a user may do in a database.
+    Grant {
+        name: String,
+        db: DbId,
+        rights: Rights,
+    },
+    /// A continuous query: its whole statement.
+    PutQuery {
+        db: DbId,
+        name: String,
+        text: String,
+    },
+    DropQuery {
+        db: DbId,
+        name: String,
+    },
+    Subscribe {
+        policy: PolicyId,
+        name: String,
+        all: bool,
+        destinations: Vec<String>,
+    },
+    Unsubscribe {
+        policy: PolicyId,
+        name: String,
     },
 }
 

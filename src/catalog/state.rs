@@ -4,6 +4,8 @@
 //! are hash look-ups without allocation; there is no lock because each core has its own copy.
 
 use super::record::{PolicySpec, Record};
+use super::standing::{Standing, Subscription};
+use super::users::Users;
 use crate::model::{
     DbId, FieldNo, FieldType, FixedMap, MeasurementId, PartitionId, PolicyId, TimeRange, TypeSet,
 };
@@ -70,6 +72,8 @@ pub struct State {
     /// By number; entry 0 is the hidden expiry column, which no client can name.
     field_names: Vec<Box<[u8]>>,
     fields: FixedMap<(PolicyId, MeasurementId), Vec<Field>>,
+    users: Users,
+    standing: Standing,
 }
 
 /// The ids that the next new things get.
@@ -103,6 +107,16 @@ impl State {
     /// The ids that the next new things get.
     pub fn next_ids(&self) -> NextIds {
         self.next
+    }
+
+    /// The users.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Continuous queries and subscriptions.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// A database by name.
@@ -230,6 +244,8 @@ impl State {
         for database in self.databases.values() {
             self.database_records(database, &mut out);
         }
+        self.users.records(&mut out);
+        self.standing.records(&mut out);
         out.push(Record::Reserve { next: self.next });
         out
     }
@@ -294,6 +310,25 @@ impl State {
                 }
             }
             Record::Reserve { next } => self.next = *next,
+            orders => self.apply_order(orders),
+        }
+    }
+
+    /// Users, continuous queries, subscriptions.
+    fn apply_order(&mut self, record: &Record) {
+        match record {
+            Record::PutUser { name, hash, admin } => self.users.put(name, hash, *admin),
+            Record::DropUser { name } => self.users.drop_user(name),
+            Record::Grant { name, db, rights } => self.users.grant(name, *db, *rights),
+            Record::PutQuery { db, name, text } => self.standing.put_query(*db, name, text),
+            Record::DropQuery { db, name } => self.standing.drop_query(*db, name),
+            Record::Subscribe { policy, name, all, destinations } => {
+                let (name, destinations) = (name.clone(), destinations.clone());
+                let (policy, all) = (*policy, *all);
+                self.standing.subscribe(Subscription { policy, name, all, destinations });
+            }
+            Record::Unsubscribe { policy, name } => self.standing.unsubscribe(*policy, name),
+            _ => {}
         }
     }
 
@@ -314,6 +349,8 @@ impl State {
     fn drop_database(&mut self, id: DbId) {
         let Some(database) = self.databases.remove(&id) else { return };
         self.database_ids.remove(&database.name);
+        self.users.forget_database(id);
+        self.standing.forget_database(id);
         for policy in database.policies {
             self.forget_policy(policy);
         }
@@ -351,6 +388,7 @@ impl State {
 
     fn forget_policy(&mut self, id: PolicyId) {
         let Some(policy) = self.policies.remove(&id) else { return };
+        self.standing.forget_policy(id);
         for partition in policy.partitions.into_values() {
             self.partitions.remove(&partition);
         }

@@ -132,6 +132,26 @@ options! {
         "Memory of one query on all shards together; beyond it the query ends with an error.";
     "query.timeout" query_timeout: Duration = "0s",
         "A query that takes longer ends with an error; 0 = no limit.";
+    "query.max-concurrent" query_max_concurrent: usize = "0",
+        "Queries that may run at the same time; further ones are refused. 0 = no limit.";
+    "query.max-series" query_max_series: usize = "0",
+        "Series that one SELECT may read; 0 = no limit.";
+    "query.max-buckets" query_max_buckets: usize = "0",
+        "Buckets of GROUP BY time() that one SELECT may make; 0 = no limit.";
+    "query.max-points" query_max_points: usize = "0",
+        "Points that one SELECT may read; 0 = no limit.";
+    "query.max-rows" query_max_rows: usize = "0",
+        "Rows of an answer that is not chunked; the rest is cut off. 0 = no limit.";
+    "retention.enabled" retention_enabled: bool = "true",
+        "Whether partitions older than their retention policy allows are removed.";
+    "retention.check-interval" retention_check_interval: Duration = "30m",
+        "How often they are looked for.";
+    "continuous-queries.enabled" continuous_queries_enabled: bool = "true",
+        "Whether continuous queries run.";
+    "continuous-queries.run-interval" continuous_queries_run_interval: Duration = "1s",
+        "How often it is looked whether one is due.";
+    "subscriber.enabled" subscriber_enabled: bool = "true",
+        "Whether written points are sent on to subscribers.";
     "accept-log-loss" accept_log_loss: bool = "false",
         "Start although acknowledged log records are damaged, and drop what follows them.";
 }

@@ -27,6 +27,7 @@ mem,host=a free=200i 10
 
 fn options() -> Options {
     Options {
+        server: crate::query::testing::server(),
         db: Some("d".into()),
         rp: None,
         read_only: false,
@@ -41,7 +42,8 @@ fn options() -> Options {
 async fn ask(cluster: &Cluster, text: &str) -> String {
     let statements = parse(text, &Params::new()).unwrap();
     let mut parts: Vec<ResultPart> = Vec::new();
-    run(cluster, &statements, &options(), &mut parts).await.unwrap();
+    let entry = cluster.queries().enter(text, "d", 0);
+    run(cluster, &statements, &options(), &entry, &mut parts).await.unwrap();
     let mut writer = Writer::new(JsonOptions { epoch_ns: Some(S), ..JsonOptions::default() });
     parts.into_iter().for_each(|part| writer.part(part));
     writer.finish();

@@ -54,6 +54,13 @@ pub trait Env: Clone + 'static {
     /// (0.5 ms at most: 8 k rows, 4 k index entries, 64 KiB of output).
     async fn yield_now(&self);
 
+    /// Has work done that takes long and needs nothing of this core, such as hashing a password,
+    /// off the core's thread.
+    async fn blocking<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static;
+
     /// The next random number of this core's generator.
     fn random(&self) -> u64;
 }

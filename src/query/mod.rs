@@ -6,24 +6,37 @@
 mod aggregate;
 mod define;
 mod delete;
+mod facts;
 mod gather;
 mod plan;
 pub mod result;
 mod select;
 mod show;
 mod source;
+mod standing;
+#[cfg(test)]
+pub(crate) mod testing;
+mod users;
 
+pub use facts::{Facts, Later, Server, Services, VERSION};
 pub use result::{Cell, CellRef, Closed, Column, ResultPart, Series, Sink};
+pub use show::stats;
+pub use standing::{Destination, Scheme};
 
 use crate::catalog::CatalogError;
 use crate::influxql::Statement;
 use crate::route::cluster::Cluster;
+use crate::route::queries::{Entry, Kill, Stop};
 use crate::shard::WriteError;
 use crate::shard::scan::ScanError;
+use futures_lite::future;
+use std::rc::Rc;
 
 /// What a query is given besides its text.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
+    /// The process that answers.
+    pub server: Rc<Server>,
     /// Database of unqualified names.
     pub db: Option<String>,
     /// Retention policy of unqualified names; `None`: the database's default.
@@ -37,7 +50,7 @@ pub struct Options {
     pub chunk: Option<usize>,
     /// Bytes of state that this query may hold on one shard, and here.
     pub memory_bytes: usize,
-    /// Monotonic deadline (ns); 0 = none.
+    /// Longest time that one shard may scan (ns); 0 = no limit.
     pub timeout_ns: u64,
     pub limits: Limits,
 }
@@ -70,6 +83,9 @@ pub enum QueryError {
     Scan(#[from] ScanError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Killed, or out of time.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
     #[error(transparent)]
     Closed(#[from] Closed),
 }
@@ -84,7 +100,8 @@ pub(crate) struct Context<'a> {
 
 /// Runs the statements of a query one after the other; results go to `sink` as they come. The first
 /// that fails ends the query: behind its error, one `not executed` follows for each statement left,
-/// under the number of the one that failed, as InfluxDB does.
+/// under the number of the one that failed, as InfluxDB does. `entry` may stop it at any moment:
+/// what the statement had under way on the shards ends with it.
 ///
 /// # Errors
 /// `Closed` when the sink wants no more; failures of statements are parts of the answer.
@@ -92,11 +109,15 @@ pub async fn run(
     cluster: &Cluster,
     statements: &[Statement],
     options: &Options,
+    entry: &Entry,
     sink: &mut impl Sink,
 ) -> Result<(), Closed> {
     for (statement_id, statement) in statements.iter().enumerate() {
         let context = Context { cluster, options, statement_id };
-        match run_one(context, statement, sink).await {
+        let stopped = async { Err(entry.stopped().await.into()) };
+        // A stopped query is asked first, so that none slips through between two statements.
+        let outcome = future::or(stopped, run_one(context, statement, sink)).await;
+        match outcome {
             Ok(()) => {
                 let mut part = ResultPart { statement_id, ..ResultPart::default() };
                 if options.read_only && writes(statement) {
@@ -133,6 +154,32 @@ async fn run_one(
         | Statement::DropRetentionPolicy(_)
         | Statement::DropMeasurement(_)
         | Statement::DropShard(_) => define::run(context, statement).await,
+        Statement::CreateUser(_)
+        | Statement::SetPassword(_)
+        | Statement::DropUser(_)
+        | Statement::Grant(_)
+        | Statement::GrantAdmin(_)
+        | Statement::Revoke(_)
+        | Statement::RevokeAdmin(_) => users::run(context, statement).await,
+        Statement::CreateContinuousQuery(_)
+        | Statement::DropContinuousQuery(_)
+        | Statement::CreateSubscription(_)
+        | Statement::DropSubscription(_) => standing::run(context, statement).await,
+        Statement::KillQuery(kill) => match context.cluster.kill(kill.id).await {
+            Kill::Done => Ok(()),
+            Kill::Already => Err(QueryError::Refused("already killed".to_owned())),
+            Kill::Unknown => Err(QueryError::Refused(format!("no such query id: {}", kill.id))),
+        },
+        show_or_read => show_or_read_one(context, show_or_read, sink).await,
+    }
+}
+
+async fn show_or_read_one(
+    context: Context<'_>,
+    statement: &Statement,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    match statement {
         Statement::ShowDatabases => show::databases(context, sink).await,
         Statement::ShowRetentionPolicies(db) => show::policies(context, db.as_deref(), sink).await,
         Statement::ShowMeasurements(show) => show::measurements(context, show, sink).await,
@@ -141,6 +188,17 @@ async fn run_one(
         Statement::ShowTagValues(show) => show::tag_values(context, show, sink).await,
         Statement::ShowFieldKeys(list) => show::field_keys(context, list, sink).await,
         Statement::ShowCardinality(show) => show::cardinality(context, show, sink).await,
+        Statement::ShowUsers => show::users(context, sink).await,
+        Statement::ShowGrants(name) => show::grants(context, name, sink).await,
+        Statement::ShowContinuousQueries => show::continuous(context, sink).await,
+        Statement::ShowSubscriptions => show::subscriptions(context, sink).await,
+        Statement::ShowQueries => show::queries(context, sink).await,
+        Statement::ShowShards => show::shards(context, sink).await,
+        Statement::ShowShardGroups => show::shard_groups(context, sink).await,
+        Statement::ShowStats(module) => show::statistics(context, module.as_deref(), sink).await,
+        Statement::ShowDiagnostics(module) => {
+            show::diagnostics(context, module.as_deref(), sink).await
+        }
         Statement::Delete(delete) => {
             delete::rows(context, &delete.sources, delete.condition.as_ref()).await
         }

@@ -5,6 +5,7 @@
 
 use super::hub::{CoreId, Event, Stream};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Talk, write_bytes};
+use super::queries::{Kill, Queries, QueryInfo};
 use crate::catalog::{CatalogError, Command, State};
 use crate::model::{ShardId, WriteRequest};
 use crate::shard::scan;
@@ -21,6 +22,7 @@ pub const CATALOG_CORE: CoreId = CoreId(0);
 pub struct Cluster {
     mesh: Mesh,
     catalog: Rc<RefCell<State>>,
+    queries: Queries,
     shards: u32,
     cores: u32,
 }
@@ -34,12 +36,44 @@ impl Cluster {
     /// The view of the core at `mesh`, of a store of `shards` shards.
     pub fn new(mesh: Mesh, catalog: Rc<RefCell<State>>, shards: u32) -> Cluster {
         let cores = mesh.cores().count() as u32;
-        Cluster { mesh, catalog, shards, cores }
+        let queries = Queries::new(mesh.here(), cores);
+        Cluster { mesh, catalog, queries, shards, cores }
     }
 
     /// The catalog as this core knows it. Not to be held over an await.
     pub fn catalog(&self) -> Ref<'_, State> {
         self.catalog.borrow()
+    }
+
+    /// The catalog's copy itself, for who keeps it up to date.
+    pub(super) fn catalog_copy(&self) -> Rc<RefCell<State>> {
+        self.catalog.clone()
+    }
+
+    /// The queries of this core.
+    pub fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
+    /// The queries of all cores, by number.
+    pub async fn all_queries(&self) -> Vec<QueryInfo> {
+        let mut out = Vec::new();
+        for core in self.mesh.cores() {
+            if let Reply::Queries(some) = self.mesh.call(core, Request::Queries).await {
+                out.extend(some);
+            }
+        }
+        out.sort_by_key(|query| query.id);
+        out
+    }
+
+    /// Stops a query, whichever core runs it.
+    pub async fn kill(&self, id: u64) -> Kill {
+        let Some(core) = self.queries.core_of(id) else { return Kill::Unknown };
+        match self.mesh.call(core, Request::Kill { id }).await {
+            Reply::Killed(outcome) => outcome,
+            _ => Kill::Unknown,
+        }
     }
 
     /// This core's end of the mesh.

@@ -69,8 +69,9 @@ pub(crate) async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
         }
         let catalog = Rc::new(RefCell::new(state.clone()));
         let owner = if owns_catalog(mesh.here()) { owner.take() } else { None };
-        Host::serve(env, mesh.clone(), catalog.clone(), shards, owner);
-        clusters.push(Cluster::new(mesh, catalog, SHARDS));
+        let cluster = Cluster::new(mesh, catalog, SHARDS);
+        Host::serve(env, &cluster, shards, owner);
+        clusters.push(cluster);
     }
     clusters
 }

@@ -3,9 +3,10 @@
 //! In: requests from the mesh. Out: replies. Each request becomes a task of the queue it belongs
 //! to, so nothing here waits in the mesh's own task.
 
-use super::cluster::{CATALOG_CORE, core_of};
+use super::cluster::{CATALOG_CORE, Cluster, core_of};
 use super::hub::{CoreId, Responder};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk};
+use super::queries::Queries;
 use crate::catalog::{CatalogError, Command, Owner, Record, State};
 use crate::env::notify::{Giver, Notify, promise};
 use crate::env::{Env, Queue, Task};
@@ -28,6 +29,7 @@ pub struct Host<E: Env> {
     env: E,
     mesh: Mesh,
     catalog: Rc<RefCell<State>>,
+    queries: Queries,
     shards: FixedMap<ShardId, Shard<E>>,
     /// On the catalog's core: questions waiting for the next group.
     decisions: Option<Rc<Decisions>>,
@@ -45,14 +47,15 @@ impl<E: Env> Host<E> {
     /// Serves this core's requests from now on. `owner` is given on the catalog's core.
     pub fn serve(
         env: E,
-        mesh: Mesh,
-        catalog: Rc<RefCell<State>>,
+        cluster: &Cluster,
         shards: Vec<Shard<E>>,
         owner: Option<Owner<E>>,
     ) -> Rc<Host<E>> {
         let shards = shards.into_iter().map(|shard| (shard.id(), shard)).collect();
         let decisions = owner.as_ref().map(|_| Rc::<Decisions>::default());
-        let host = Rc::new(Host { env, mesh, catalog, shards, decisions });
+        let (mesh, catalog) = (cluster.mesh().clone(), cluster.catalog_copy());
+        let queries = cluster.queries().clone();
+        let host = Rc::new(Host { env, mesh, catalog, queries, shards, decisions });
         if let (Some(owner), Some(decisions)) = (owner, &host.decisions) {
             let task = decide_all(host.mesh.clone(), owner, decisions.clone());
             host.env.spawn(Queue::Ingest, task).detach();
@@ -76,6 +79,8 @@ impl<E: Env> Host<E> {
                 self.apply(*version, records);
                 return responder.reply(Reply::Applied);
             }
+            Request::Queries => return responder.reply(Reply::Queries(self.queries.list())),
+            Request::Kill { id } => return responder.reply(Reply::Killed(self.queries.kill(*id))),
             Request::Scan { .. } | Request::Lookup { .. } | Request::Report => Queue::Query,
             Request::Delete { .. } | Request::Maintain { .. } => Queue::Query,
         };
@@ -106,7 +111,7 @@ impl<E: Env> Host<E> {
                 None => Reply::Lost,
             },
             Request::Decide { commands } => self.decide(commands).await,
-            Request::Apply { .. } => Reply::Lost,
+            Request::Apply { .. } | Request::Queries | Request::Kill { .. } => Reply::Lost,
             Request::Report => Reply::Report(
                 self.shards.values().map(|s| (s.id(), s.counters(), s.gauges())).collect(),
             ),

@@ -1,6 +1,7 @@
 //! Everything one core can say to another. A new kind of work between cores is a new line here.
 
 use super::hub::{Hub, Traffic};
+use super::queries::{Kill, QueryInfo};
 use crate::catalog::{CatalogError, Command, Record};
 use crate::model::{SeriesId, ShardId, TimeRange, WriteRequest};
 use crate::shard::index::TagFilter;
@@ -32,6 +33,10 @@ pub enum Request {
     Apply { version: u64, records: Arc<[Record]> },
     /// To any core: its counters.
     Report,
+    /// … its running queries.
+    Queries,
+    /// … stop one of them.
+    Kill { id: u64 },
 }
 
 /// What one shard has done and has now.
@@ -49,6 +54,8 @@ pub enum Reply {
     Decided(Vec<Result<(), CatalogError>>),
     Applied,
     Report(Vec<ShardReport>),
+    Queries(Vec<QueryInfo>),
+    Killed(Kill),
 }
 
 /// Which rows to delete.

@@ -12,8 +12,10 @@ pub mod host;
 pub mod hub;
 pub mod mesh;
 pub mod message;
+pub mod queries;
 
 pub use cache::{KeyForm, SeriesCache, SeriesHandle};
 pub use cluster::Cluster;
 pub use host::Host;
 pub use hub::{CoreId, Hub};
+pub use queries::Queries;

@@ -100,7 +100,7 @@ fn start(
         doors: stats::doors(cores),
         started_ns: i64::try_from(started.as_nanos()).unwrap_or(i64::MAX),
         http_bind: http.first().map_or(String::new(), |one| one.address.to_string()),
-        series_cache_entries: config.series_cache_entries,
+        hostname: hostname(),
         config: Arc::new(config),
     };
     let config = facts.config.clone();
@@ -131,6 +131,11 @@ fn start(
         watch(handle, events.clone())?;
     }
     Ok(Process { shared, cores, stop_timeout: config.stop_timeout })
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The sockets of each core.

@@ -65,8 +65,8 @@ pub async fn run(plan: Plan, env: RealEnv) -> Result<(), String> {
     for shard in &shards {
         watch_shard(&env, shard.clone(), plan.events.clone());
     }
-    let _host = Host::serve(env.clone(), mesh.clone(), catalog.clone(), shards, owner);
     let cluster = Cluster::new(mesh, catalog, found.store.shards);
+    let _host = Host::serve(env.clone(), &cluster, shards, owner);
     let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));
     tell(&plan.events, Event::CoreReady);
     wait_for(&env, &plan.shared, Phase::Serving, LOOK_SOON).await;

@@ -144,6 +144,14 @@ impl Env for RealEnv {
         glommio::executor().yield_task_queue_now().await;
     }
 
+    async fn blocking<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        glommio::executor().spawn_blocking(work).await
+    }
+
     fn random(&self) -> u64 {
         self.core.rng.borrow_mut().next()
     }

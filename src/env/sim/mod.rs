@@ -231,6 +231,14 @@ impl Env for SimEnv {
         task::yield_now().await;
     }
 
+    async fn blocking<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        work()
+    }
+
     fn random(&self) -> u64 {
         self.world().random(self.node)
     }

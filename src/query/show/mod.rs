@@ -5,11 +5,16 @@
 mod cardinality;
 mod lists;
 mod measurements;
+mod people;
+mod server;
+pub mod stats;
 pub(super) mod target;
 
 pub(super) use cardinality::cardinality;
 pub(super) use lists::{field_keys, series, tag_keys, tag_values};
 pub(super) use measurements::measurements;
+pub(super) use people::{continuous, grants, subscriptions, users};
+pub(super) use server::{diagnostics, queries, shard_groups, shards, stats as statistics};
 
 use super::result::{Cell, ResultPart, Series, Sink};
 use super::{Context, QueryError};

@@ -1,0 +1,396 @@
+//! Figures of the server, module by module: what SHOW STATS and `/debug/vars` tell.
+//!
+//! In: the doors' counters of all cores, the shards' counters over the mesh, the allocator's
+//! figures. Out: InfluxDB's modules (`runtime`, `queryExecutor`, `database`, `httpd`, `write`,
+//! `subscriber`, `cq`) and ringtail's own: `ringtail` is the sum of all cores, then one of each
+//! core; `ringtail_shard` the sum of all shards, then one of each shard.
+
+use crate::model::{DbId, MeasurementId, ShardId};
+use crate::protocol::telnet::Reject;
+use crate::query::facts::Facts;
+use crate::route::{Cluster, CoreId};
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{Found, Lookup, Want};
+use crate::shard::{Counters, Gauges};
+use crate::stats::{self, Doors};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Fields of one module, sorted by name.
+pub type Fields = BTreeMap<String, u64>;
+
+/// What the shards of one core tell.
+type ShardFigures = Vec<(ShardId, Counters, Gauges)>;
+
+/// One set of figures.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Module {
+    pub name: &'static str,
+    /// Its name in `/debug/vars`.
+    pub key: String,
+    pub tags: Vec<(&'static str, String)>,
+    pub fields: Fields,
+}
+
+impl Module {
+    fn new(name: &'static str, fields: Fields) -> Module {
+        Module { name, key: name.to_owned(), tags: Vec::new(), fields }
+    }
+
+    fn of(name: &'static str, key: String, tag: (&'static str, String), fields: Fields) -> Module {
+        Module { name, key, tags: vec![tag], fields }
+    }
+}
+
+fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Fields {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// All modules.
+pub async fn modules(cluster: &Cluster, facts: &Facts) -> Vec<Module> {
+    let shards = cluster.report().await;
+    let doors: &[Doors] = &facts.doors;
+    let sums: BTreeMap<&str, u64> =
+        stats::TABLE.iter().map(|spec| spec.name).zip(stats::sums(doors)).collect();
+    let mut all = vec![Module::new("runtime", Memory::read().runtime())];
+    all.push(Module::new("queryExecutor", executor(&sums)));
+    databases(cluster, &mut all).await;
+    all.push(Module::new("write", write(&sums)));
+    all.push(Module::new("subscriber", subscriber(&sums)));
+    all.push(Module::new("cq", continuous(&sums)));
+    let bind = &facts.http_bind;
+    all.push(Module::of("httpd", format!("httpd:{bind}"), ("bind", bind.clone()), httpd(&sums)));
+    all.push(Module::new("ringtail", door_fields(doors)));
+    for (core, doors) in doors.iter().enumerate() {
+        let fields = door_fields(std::slice::from_ref(doors));
+        all.push(Module::of(
+            "ringtail",
+            format!("ringtail:core:{core}"),
+            ("core", core.to_string()),
+            fields,
+        ));
+    }
+    shard_modules(cluster, shards, &mut all);
+    all
+}
+
+/// Bytes that the indexes of all shards hold, the only figure of the module `indexes`.
+pub async fn index_bytes(cluster: &Cluster) -> u64 {
+    let cores = cluster.report().await;
+    let shards = cores.iter().flat_map(|(_, shards)| shards);
+    shards.map(|(_, _, gauges)| gauges.index_bytes).sum()
+}
+
+fn httpd(sums: &BTreeMap<&str, u64>) -> Fields {
+    let of = |name: &str| sums.get(name).copied().unwrap_or(0);
+    fields([
+        ("authFail", of("http_auth_failures")),
+        ("clientError", of("http_client_errors")),
+        ("fluxQueryReq", 0),
+        ("fluxQueryReqDurationNs", 0),
+        ("pingReq", of("http_ping_requests")),
+        ("pointsWrittenDropped", of("http_points_dropped")),
+        ("pointsWrittenFail", of("http_points_failed")),
+        ("pointsWrittenOK", of("http_points_ok")),
+        ("promReadReq", of("prom_read_requests")),
+        ("promWriteReq", of("prom_write_requests")),
+        ("queryReq", of("http_query_requests")),
+        ("queryReqDurationNs", of("http_query_ns")),
+        ("queryRespBytes", of("http_query_bytes")),
+        ("recoveredPanics", 0),
+        ("req", of("http_requests")),
+        ("reqActive", of("http_active")),
+        ("reqDurationNs", of("http_request_ns")),
+        ("serverError", of("http_server_errors")),
+        ("statusReq", 0),
+        ("valuesWrittenOK", of("http_values_ok")),
+        ("writeReq", of("http_write_requests")),
+        ("writeReqActive", of("http_write_active")),
+        ("writeReqBytes", of("http_write_bytes")),
+        ("writeReqDurationNs", of("http_write_ns")),
+    ])
+}
+
+fn write(sums: &BTreeMap<&str, u64>) -> Fields {
+    let of = |name: &str| sums.get(name).copied().unwrap_or(0);
+    let points = of("http_points_ok") + of("telnet_points_ok");
+    let failed = of("http_points_failed") + of("telnet_points_failed");
+    fields([
+        ("pointReq", points + failed),
+        ("pointReqLocal", points),
+        ("req", of("http_write_requests")),
+        ("subWriteDrop", of("subscriber_dropped")),
+        ("subWriteOk", of("subscriber_taken")),
+        ("writeDrop", of("http_points_dropped")),
+        ("writeError", failed),
+        ("writeOk", of("http_write_requests")),
+        ("writeTimeout", 0),
+    ])
+}
+
+fn executor(sums: &BTreeMap<&str, u64>) -> Fields {
+    let of = |name: &str| sums.get(name).copied().unwrap_or(0);
+    fields([
+        ("queriesActive", of("queries_active")),
+        ("queriesExecuted", of("queries_started")),
+        ("queriesFinished", of("queries_started").saturating_sub(of("queries_active"))),
+        ("queryDurationNs", of("http_query_ns")),
+        ("recoveredPanics", 0),
+    ])
+}
+
+fn subscriber(sums: &BTreeMap<&str, u64>) -> Fields {
+    let of = |name: &str| sums.get(name).copied().unwrap_or(0);
+    fields([
+        ("createFailures", 0),
+        ("pointsWritten", of("subscriber_sent")),
+        ("writeFailures", of("subscriber_failed")),
+    ])
+}
+
+fn continuous(sums: &BTreeMap<&str, u64>) -> Fields {
+    let of = |name: &str| sums.get(name).copied().unwrap_or(0);
+    fields([("queryFail", of("continuous_failed")), ("queryOk", of("continuous_ok"))])
+}
+
+/// One module of each database.
+async fn databases(cluster: &Cluster, all: &mut Vec<Module>) {
+    let known: Vec<(DbId, String, Vec<MeasurementId>)> = {
+        let catalog = cluster.catalog();
+        let of = |db: &crate::catalog::Database| {
+            let mut ids: Vec<_> = catalog.measurements(db.id).iter().map(|(_, id)| *id).collect();
+            ids.sort_unstable();
+            (db.id, db.name.clone(), ids)
+        };
+        catalog.databases().map(of).collect()
+    };
+    for (db, name, measurements) in known {
+        let count = measurements.len() as u64;
+        let series = if count == 0 { 0 } else { count_series(cluster, db, measurements).await };
+        let fields = fields([("numMeasurements", count), ("numSeries", series)]);
+        all.push(Module::of("database", format!("database:{name}"), ("database", name), fields));
+    }
+}
+
+async fn count_series(cluster: &Cluster, db: DbId, measurements: Vec<MeasurementId>) -> u64 {
+    let (series, want) = (TagFilter::All, Want::Count);
+    let lookup = Arc::new(Lookup { db, measurements, series, within: None, want });
+    let mut count = 0;
+    for shard in cluster.shards() {
+        if let Some(Found::Count(found)) = cluster.lookup(shard, lookup.clone()).await {
+            count += found.iter().map(|(_, count)| count).sum::<u64>();
+        }
+    }
+    count
+}
+
+/// What the allocator says.
+#[derive(Default)]
+pub struct Memory {
+    allocated: u64,
+    active: u64,
+    resident: u64,
+    mapped: u64,
+    retained: u64,
+}
+
+impl Memory {
+    /// The present figures.
+    pub fn read() -> Memory {
+        use tikv_jemalloc_ctl::{epoch, stats};
+        // Figures are of the last epoch; advancing it refreshes them.
+        if epoch::advance().is_err() {
+            return Memory::default();
+        }
+        let figure = |found: Result<usize, _>| found.map_or(0, |bytes: usize| bytes as u64);
+        Memory {
+            allocated: figure(stats::allocated::read()),
+            active: figure(stats::active::read()),
+            resident: figure(stats::resident::read()),
+            mapped: figure(stats::mapped::read()),
+            retained: figure(stats::retained::read()),
+        }
+    }
+
+    fn idle(&self) -> u64 {
+        self.resident.saturating_sub(self.active)
+    }
+
+    /// As InfluxDB's module `runtime`.
+    fn runtime(&self) -> Fields {
+        fields([
+            ("Alloc", self.allocated),
+            ("Frees", 0),
+            ("HeapAlloc", self.allocated),
+            ("HeapIdle", self.idle()),
+            ("HeapInUse", self.active),
+            ("HeapObjects", 0),
+            ("HeapReleased", self.retained),
+            ("HeapSys", self.mapped),
+            ("Lookups", 0),
+            ("Mallocs", 0),
+            ("NumGC", 0),
+            ("NumGoroutine", 0),
+            ("PauseTotalNs", 0),
+            ("Sys", self.resident),
+            ("TotalAlloc", self.allocated),
+        ])
+    }
+
+    /// Go's memory statistics with what there is of them; what Go's collector alone has is 0.
+    pub fn memstats(&self) -> String {
+        let figures = [
+            ("Alloc", self.allocated),
+            ("TotalAlloc", self.allocated),
+            ("Sys", self.resident),
+            ("HeapAlloc", self.allocated),
+            ("HeapSys", self.mapped),
+            ("HeapIdle", self.idle()),
+            ("HeapInuse", self.active),
+            ("HeapReleased", self.retained),
+        ];
+        let zeros = [
+            "Lookups",
+            "Mallocs",
+            "Frees",
+            "HeapObjects",
+            "StackInuse",
+            "StackSys",
+            "MSpanInuse",
+            "MSpanSys",
+            "MCacheInuse",
+            "MCacheSys",
+            "BuckHashSys",
+            "GCSys",
+            "OtherSys",
+            "NextGC",
+            "LastGC",
+            "PauseTotalNs",
+            "NumGC",
+            "NumForcedGC",
+            "GCCPUFraction",
+        ];
+        let known = figures.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+        let unknown = zeros.iter().map(|name| format!("\"{name}\":0"));
+        let all: Vec<String> = known.chain(unknown).collect();
+        let pauses = vec!["0"; 256].join(",");
+        format!(
+            "{{{},\"PauseNs\":[{pauses}],\"PauseEnd\":[{pauses}],\"EnableGC\":false,\
+             \"DebugGC\":false,\"BySize\":[]}}",
+            all.join(",")
+        )
+    }
+}
+
+/// The doors' counters of some cores, summed.
+fn door_fields(cores: &[Doors]) -> Fields {
+    let names = stats::TABLE.iter().map(|spec| spec.name.to_owned());
+    let mut all: Fields = names.zip(stats::sums(cores)).collect();
+    for (at, why) in Reject::ALL.iter().enumerate() {
+        let dropped = cores.iter().filter_map(|core| core.telnet_dropped.get(at));
+        let count = dropped.map(stats::Counter::get).sum();
+        all.insert(format!("telnet_dropped_{}", why.name()), count);
+    }
+    all
+}
+
+fn shard_modules(cluster: &Cluster, report: Vec<(CoreId, ShardFigures)>, all: &mut Vec<Module>) {
+    let mut shards: Vec<_> = report
+        .into_iter()
+        .flat_map(|(core, shards)| shards.into_iter().map(move |(id, c, g)| (id, core, c, g)))
+        .collect();
+    shards.sort_by_key(|(id, ..)| *id);
+    let mut total = Fields::new();
+    let mut latency: Option<Box<Histogram<u64>>> = None;
+    for (_, _, counters, gauges) in &shards {
+        for (name, value) in shard_fields(counters, gauges) {
+            *total.entry(name).or_default() += value;
+        }
+        match (&mut latency, &counters.commit_ns) {
+            (None, Some(one)) => latency = Some(one.clone()),
+            (Some(sum), Some(one)) => {
+                // Histograms of one shape always add.
+                let _ = sum.add(one.as_ref());
+            }
+            _ => {}
+        }
+    }
+    total.extend(latency_fields(latency.as_deref()));
+    total.insert("shards".to_owned(), u64::from(cluster.shard_count()));
+    all.push(Module::new("ringtail_shard", total));
+    for (id, core, counters, gauges) in &shards {
+        let mut fields = shard_fields(counters, gauges);
+        fields.extend(latency_fields(counters.commit_ns.as_deref()));
+        let tags = vec![("core", core.0.to_string()), ("shard", id.0.to_string())];
+        let key = format!("ringtail_shard:{}", id.0);
+        all.push(Module { name: "ringtail_shard", key, tags, fields });
+    }
+}
+
+fn shard_fields(counters: &Counters, gauges: &Gauges) -> Fields {
+    fields([
+        ("points", counters.points),
+        ("values", counters.values),
+        ("log_commits", counters.commits),
+        ("log_records", counters.commit_records),
+        ("log_commit_bytes", counters.commit_bytes),
+        ("log_bytes", gauges.log_bytes),
+        ("flushes", counters.flushes),
+        ("flush_bytes", counters.flush_bytes),
+        ("compactions", counters.compactions),
+        ("compaction_bytes", counters.compaction_bytes),
+        ("failed_tasks", counters.failed_tasks),
+        ("head_rows", gauges.head_rows),
+        ("head_bytes", gauges.head_bytes),
+        ("segment_files", gauges.segment_files),
+        ("segment_sections", gauges.segment_sections),
+        ("segment_values", gauges.segment_values),
+        ("segment_bytes", gauges.segment_bytes),
+        ("series", gauges.series),
+        ("index_bytes", gauges.index_bytes),
+        ("queued_writes", gauges.queued_writes),
+        ("cache_hits", gauges.cache.hits),
+        ("cache_misses", gauges.cache.misses),
+        ("cache_bytes", gauges.cache.bytes as u64),
+        ("cache_entries", gauges.cache.entries as u64),
+    ])
+}
+
+fn latency_fields(histogram: Option<&Histogram<u64>>) -> Fields {
+    let Some(found) = histogram else { return Fields::new() };
+    fields([
+        ("log_commit_p50_ns", found.value_at_quantile(0.5)),
+        ("log_commit_p90_ns", found.value_at_quantile(0.9)),
+        ("log_commit_p99_ns", found.value_at_quantile(0.99)),
+        ("log_commit_p999_ns", found.value_at_quantile(0.999)),
+        ("log_commit_max_ns", found.max()),
+        ("log_commit_mean_ns", found.mean() as u64),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_follow_the_counters() {
+        let doors = Doors::default();
+        doors.queries_started.add(5);
+        doors.queries_active.add(2);
+        let fields = door_fields(&[doors]);
+        assert_eq!(fields["telnet_dropped_bad_value"], 0);
+        let sums: BTreeMap<&str, u64> = fields.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+        assert_eq!(executor(&sums)["queriesFinished"], 3);
+        assert_eq!(Memory::default().runtime().len(), 15);
+    }
+
+    #[test]
+    fn every_figure_that_is_asked_for_is_counted() {
+        let source = include_str!("stats.rs");
+        let body = source.split("#[cfg(test)]").next().unwrap();
+        for asked in body.split("of(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(stats::TABLE.iter().any(|spec| spec.name == asked), "{asked}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The list of running queries, and everything the server says of itself, over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use common::{Server, escape, folder, read_answer, send, start};
+use std::net::TcpStream;
+use std::time::Instant;
+
+/// Rows long enough that their answer does not fit what lies between server and client.
+fn fill(server: &Server) {
+    server.query("", "CREATE DATABASE d");
+    for part in 0..3 {
+        let text = "x".repeat(1000);
+        let line = |n: usize| format!("m,host=h{} s=\"{text}\" {n}\n", n % 7);
+        let body: String = (part * 10_000..(part + 1) * 10_000).map(line).collect();
+        assert_eq!(server.post("/write?db=d", body.as_bytes()).status, 204);
+    }
+}
+
+/// Begins a query whose answer nobody reads yet.
+fn begin(server: &Server, text: &str) -> TcpStream {
+    let mut stream = server.connect();
+    let head = format!("GET /query?db=d&q={} HTTP/1.1\r\n", escape(text));
+    send(&mut stream, &head, b"");
+    stream
+}
+
+/// Numbers of the running queries that hold a text.
+fn running(server: &Server, text: &str) -> Vec<String> {
+    let listed = server.query("", "SHOW QUERIES");
+    let rows = listed.split("],[").filter(|row| row.contains(text));
+    let number = |row: &str| {
+        let at = row.rfind("[[").map_or(0, |at| at + 2);
+        row[at..].split(',').next().unwrap().to_owned()
+    };
+    rows.map(number).collect()
+}
+
+fn await_running(server: &Server, text: &str, count: usize) -> Vec<String> {
+    let until = Instant::now() + common::DEADLINE;
+    loop {
+        let found = running(server, text);
+        if found.len() == count {
+            return found;
+        }
+        assert!(Instant::now() < until, "{count} queries wanted, {found:?} run");
+    }
+}
+
+#[test]
+fn a_killed_query_says_so_and_the_rest_is_not_executed() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    fill(&server);
+    let mut stream = begin(&server, "SELECT s FROM m; SELECT s FROM m LIMIT 1");
+    let id = &await_running(&server, "SELECT s FROM m;", 1)[0];
+    assert_eq!(
+        server.query("", &format!("KILL QUERY {id} ON \"h\"")),
+        "{\"results\":[{\"statement_id\":0}]}\n"
+    );
+    await_running(&server, "SELECT s FROM m;", 0);
+    let answer = read_answer(&mut stream, false).text();
+    assert!(
+        answer.ends_with("\"error\":\"not executed\"}]}\n"),
+        "{}",
+        &answer[answer.len() - 200..]
+    );
+    await_running(&server, "SELECT s FROM m;", 0);
+    let mut stream = begin(&server, "SELECT s FROM m");
+    let id = &await_running(&server, "SELECT s FROM m", 1)[0];
+    server.query("", &format!("KILL QUERY {id}"));
+    let answer = read_answer(&mut stream, false).text();
+    assert!(answer.ends_with("\"error\":\"query interrupted\"}]}\n"));
+    let missing = server.query("", "KILL QUERY 99999");
+    assert!(missing.contains("no such query id: 99999"), "{missing}");
+}
+
+#[test]
+fn a_query_ends_with_its_connection() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    fill(&server);
+    let stream = begin(&server, "SELECT s FROM m");
+    await_running(&server, "SELECT s FROM m", 1);
+    drop(stream);
+    await_running(&server, "SELECT s FROM m", 0);
+}
+
+#[test]
+fn no_more_queries_run_than_allowed() {
+    let (_dir, data) = folder();
+    let server = start(&data, &["--query-max-concurrent", "1"]);
+    fill(&server);
+    let stream = begin(&server, "SELECT s FROM m");
+    let refused = "{\"results\":[{\"statement_id\":0,\"error\":\
+                   \"max-concurrent-queries limit exceeded(1, 1)\"}]}\n";
+    let until = Instant::now() + common::DEADLINE;
+    while server.query("", "SHOW DATABASES") != refused {
+        assert!(Instant::now() < until);
+    }
+    drop(stream);
+    while server.query("", "SHOW DATABASES") == refused {
+        assert!(Instant::now() < until);
+    }
+}
+
+#[test]
+fn a_query_that_takes_too_long_ends() {
+    let (_dir, data) = folder();
+    let server = start(&data, &["--query-timeout", "300ms"]);
+    fill(&server);
+    let mut stream = begin(&server, "SELECT s FROM m");
+    await_running(&server, "SELECT s FROM m", 1);
+    let until = Instant::now() + common::DEADLINE;
+    while !running(&server, "SELECT s FROM m").is_empty() {
+        assert!(Instant::now() < until);
+    }
+    let answer = read_answer(&mut stream, false).text();
+    assert!(answer.ends_with("\"error\":\"query-timeout limit exceeded\"}]}\n"));
+}
+
+#[test]
+fn the_server_tells_of_itself() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    let ask = |text: &str| server.query("d", text);
+    ask("CREATE DATABASE d");
+    assert_eq!(server.post("/write?db=d", b"cpu v=1 1").status, 204);
+    assert!(ask("SHOW SHARDS").contains(
+        "{\"name\":\"d\",\"columns\":[\"id\",\"database\",\"retention_policy\",\"shard_group\",\
+         \"start_time\",\"end_time\",\"expiry_time\",\"owners\"],\"values\":[[1,\"d\",\"autogen\",1,\
+         \"1969-12-29T00:00:00Z\",\"1970-01-05T00:00:00Z\",\"1970-01-05T00:00:00Z\",\"\"]]}"
+    ));
+    assert!(ask("SHOW SHARD GROUPS").contains("\"name\":\"shard groups\""));
+    let stats = ask("SHOW STATS");
+    assert!(stats.contains("{\"name\":\"database\",\"tags\":{\"database\":\"d\"},\"columns\":[\"numMeasurements\",\"numSeries\"],\"values\":[[1,1]]}"), "{stats}");
+    assert!(ask("SHOW STATS FOR 'indexes'").contains("\"columns\":[\"memoryBytes\"]"));
+    assert_eq!(ask("SHOW STATS FOR 'nope'"), "{\"results\":[{\"statement_id\":0}]}\n");
+    let build = ask("SHOW DIAGNOSTICS FOR 'build'");
+    assert!(build.contains("[\"Branch\",\"Build Time\",\"Commit\",\"Version\"]"), "{build}");
+    assert!(ask("SHOW DIAGNOSTICS").contains("\"name\":\"config-coordinator\""));
+}
+
+#[test]
+fn users_and_standing_orders_survive_a_restart() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    let ask = |server: &Server, text: &str| server.query("d", text);
+    let text = "CREATE DATABASE d; CREATE USER u WITH PASSWORD 'p'; CREATE USER u WITH PASSWORD 'p'; \
+                CREATE USER a WITH PASSWORD 'p' WITH ALL PRIVILEGES; GRANT READ ON d TO u; \
+                CREATE SUBSCRIPTION s ON d.autogen DESTINATIONS ANY 'udp://h:9'; CREATE CONTINUOUS \
+                QUERY c ON d BEGIN SELECT mean(v) INTO x FROM cpu GROUP BY time(1m) END";
+    assert!(!ask(&server, text).contains("error"));
+    let other = ask(&server, "CREATE USER u WITH PASSWORD 'q'");
+    assert!(other.contains("user already exists"), "{other}");
+    let all = "SHOW USERS; SHOW GRANTS FOR u; SHOW CONTINUOUS QUERIES; SHOW SUBSCRIPTIONS";
+    let before = ask(&server, all);
+    assert!(before.contains("\"values\":[[\"u\",false],[\"a\",true]]"), "{before}");
+    assert!(before.contains("[[\"d\",\"READ\"]]") && before.contains("INTO d.autogen.x FROM"));
+    assert!(before.contains("[[\"autogen\",\"s\",\"ANY\",[\"udp://h:9\"]]]"), "{before}");
+    assert!(server.stop().success());
+    let server = start(&data, &[]);
+    assert_eq!(ask(&server, all), before);
+}
