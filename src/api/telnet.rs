@@ -160,7 +160,7 @@ impl<E: Env> Pass<'_, E> {
             shards: self.front.cluster.shard_count(),
             line_bytes_max: usize::try_from(config.telnet_max_line_size.0).unwrap_or(usize::MAX),
             names_max: NAMES_MAX,
-            ttl_default_s: 0,
+            ttl_default_s: i64::try_from(config.kairosdb_ttl.as_secs()).unwrap_or(i64::MAX),
             versions: 0,
         };
         let progress = telnet::decode(input, batcher, &mut context);

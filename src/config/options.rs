@@ -104,6 +104,8 @@ options! {
         "Most bytes of a telnet connection that are decoded and written together.";
     "kairosdb.database" kairosdb_database: String = "kairosdb",
         "Database of KairosDB's REST API; made by the first write. A db parameter names another.";
+    "kairosdb.ttl" kairosdb_ttl: Duration = "0s",
+        "Time to live of points of telnet and KairosDB's REST API that name none; 0 = for ever.";
     "stop-timeout" stop_timeout: Duration = "8s",
         "Requests in flight have so long to finish when the server is stopped.";
     "log.sync" log_sync: Sync = "always",

@@ -6,6 +6,7 @@
 //! Does no I/O and never panics, whatever the bytes are; memory is bounded by the bytes given.
 
 pub mod batcher;
+pub mod kairos;
 pub mod line;
 pub mod number;
 pub mod telnet;

@@ -2,7 +2,7 @@
 //! read back as the slow obvious store: (series, time, column) to value, the last write winning.
 
 use super::batcher::{Batcher, Outcome, Target};
-use super::{Missing, Progress, Tail, line, telnet};
+use super::{Missing, Progress, Tail, kairos, line, telnet};
 use crate::catalog::State;
 use crate::catalog::command::{Command, PolicyOptions};
 use crate::model::{
@@ -133,6 +133,36 @@ impl World {
             }
         }
         versions
+    }
+
+    /// Decodes a KairosDB body of which more and more is there: up to each cut, then all of it.
+    pub fn kairos(&mut self, body: &[u8], cuts: &[usize]) -> kairos::Report {
+        self.batcher.begin(self.target);
+        let (mut report, mut document) = (kairos::Report::default(), kairos::Document::default());
+        for end in cuts.iter().copied().chain([body.len()]) {
+            loop {
+                let mut ctx = kairos::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    report: &mut report,
+                    now_ns: self.now_ns,
+                    shards: self.shards,
+                    names_max: 3,
+                    ttl_default_s: 0,
+                };
+                let last = end == body.len();
+                match document.step(&body[..end], last, &mut self.batcher, &mut ctx) {
+                    kairos::Step::Again => {}
+                    kairos::Step::Names(missing) => self.resolve(missing, true),
+                    kairos::Step::Wait => {
+                        assert!(!last, "waits for more than there is");
+                        break;
+                    }
+                    kairos::Step::Done => break,
+                }
+            }
+        }
+        report
     }
 
     /// Ends the request: shards answer, the cache learns, rows are applied to `store`.

@@ -29,6 +29,8 @@ pub enum KeyForm {
     Telnet = 2,
     /// A canonical key (`SeriesKey`), for doors that send no raw key.
     Canonical = 3,
+    /// The JSON of name and tags of a KairosDB metric, as sent.
+    Kairos = 4,
 }
 
 #[derive(Clone, Copy)]

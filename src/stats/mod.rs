@@ -83,6 +83,10 @@ counters! {
     http_points_dropped: "Points of HTTP refused: type conflicts, beyond retention.";
     http_lines_refused: "Lines of HTTP bodies that could not be read.";
     http_points_failed: "Points of HTTP that could not be stored (disk, time-out).";
+    kairos_write_requests: "Requests of /api/v1/datapoints.";
+    kairos_write_ns: "Time spent on requests of /api/v1/datapoints (ns).";
+    kairos_points_ok: "Points written by KairosDB's REST API and durable.";
+    kairos_metrics_refused: "Metrics of KairosDB's REST API of which nothing was stored.";
     http_query_requests: "Requests of /query.";
     http_query_ns: "Time spent on requests of /query (ns).";
     http_query_bytes: "Bytes of answers of /query.";

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod datapoints;
 mod info;
 mod metric;
 mod paths;
@@ -70,6 +71,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     match route.handler {
+        Handler::Datapoints => datapoints::add(front, call, body).await,
         Handler::Query => query::query(front, call, body).await,
         Handler::QueryTags => query::tags(front, call, body).await,
         Handler::Delete => query::delete(front, call, body).await,

@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 /// What answers a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handler {
+    Datapoints,
     Query,
     QueryTags,
     Delete,
@@ -33,6 +34,7 @@ const DELETE: &[Method] = &[Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
 
 const ROUTES: &[Route] = &[
+    Route { pattern: "datapoints", methods: POST, handler: Handler::Datapoints },
     Route { pattern: "datapoints/query", methods: BOTH, handler: Handler::Query },
     Route { pattern: "datapoints/query/tags", methods: POST, handler: Handler::QueryTags },
     Route { pattern: "datapoints/delete", methods: POST, handler: Handler::Delete },
