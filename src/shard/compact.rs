@@ -220,7 +220,7 @@ impl<E: Env> Inner<E> {
     ) -> Result<Option<FileMeta>, SegmentError> {
         let mut inputs = Vec::new();
         for section in &job.sections {
-            inputs.extend(passes(section, &Select::all()).await?);
+            inputs.extend(passes(section, &Select::all()).await?.into_iter().map(Pass::past_cache));
         }
         let mut merger = Merger::new(&inputs.iter().map(|pass| pass.max_seq).collect::<Vec<_>>());
         let keys = || job.sections.iter().map(|section| section.meta.key);

@@ -20,6 +20,11 @@ impl<E: Env> Pass<E> {
     pub async fn next(&mut self) -> Result<Option<Block>, SegmentError> {
         self.cursor.next().await
     }
+
+    /// The same pass for a merge, which reads a section once and then drops it.
+    pub fn past_cache(self) -> Pass<E> {
+        Pass { cursor: self.cursor.past_cache(), ..self }
+    }
 }
 
 /// The passes of a section that hold selected chunks. Reads directories only.

@@ -30,6 +30,8 @@ pub struct Cursor<E: Env> {
     bounds: Option<(ChunkId, ChunkId)>,
     /// Values decoded since other tasks had a turn.
     decoded: usize,
+    /// Whether chunks that come from the disk are kept in the cache.
+    keep: bool,
 }
 
 /// A chunk that may hold a selected row.
@@ -45,13 +47,28 @@ impl<E: Env> Cursor<E> {
             .filter(|(_, head)| select.overlaps(head.first, head.last, head.time))
             .map(|(number, _)| number)
             .collect();
-        Cursor { reader, select, directories, chunks: VecDeque::new(), bounds: None, decoded: 0 }
+        Cursor {
+            reader,
+            select,
+            directories,
+            chunks: VecDeque::new(),
+            bounds: None,
+            decoded: 0,
+            keep: true,
+        }
     }
 
     /// The same cursor for the chunks from `first` to `last` alone.
     pub fn between(mut self, first: ChunkId, last: ChunkId) -> Cursor<E> {
         self.directories.retain(|number| (first.directory..=last.directory).contains(number));
         self.bounds = Some((first, last));
+        self
+    }
+
+    /// The same cursor for somebody who reads each chunk once and then never again: what it reads
+    /// does not push out of the cache what queries come back to.
+    pub fn past_cache(mut self) -> Cursor<E> {
+        self.keep = false;
         self
     }
 
@@ -110,6 +127,10 @@ impl<E: Env> Cursor<E> {
         }
     }
 
+    async fn load(&self, pieces: &[Piece]) -> Result<Vec<Bytes>, SegmentError> {
+        self.reader.load(pieces, self.keep).await
+    }
+
     async fn extract(&mut self, chunk: &Candidate) -> Result<Option<Block>, SegmentError> {
         let info = &chunk.info;
         let runs = read::runs_piece(info);
@@ -117,13 +138,13 @@ impl<E: Env> Cursor<E> {
         // first.
         let at_once = self.select.covers(info) && !self.reader.holds(&runs);
         let (runs, times, columns): (_, _, Option<Vec<Bytes>>) = if at_once {
-            let loaded = self.reader.load(&read::chunk_pieces(info, &chunk.columns)).await?;
+            let loaded = self.load(&read::chunk_pieces(info, &chunk.columns)).await?;
             let mut loaded = loaded.into_iter();
             let runs = loaded.next();
             let times = read::times_piece(info).and_then(|_| loaded.next());
             (runs, times, Some(loaded.collect()))
         } else {
-            (Some(self.reader.load_one(runs).await?), None, None)
+            (self.load(&[runs]).await?.pop(), None, None)
         };
         let fault = |fault: Fault, at: Option<Piece>| {
             let offset = at.map_or(info.offset, |piece| piece.offset);
@@ -136,7 +157,10 @@ impl<E: Env> Cursor<E> {
             let piece = read::times_piece(info);
             let times = match (times, piece) {
                 (Some(times), _) => times,
-                (None, Some(piece)) => self.reader.load_one(piece).await?,
+                (None, Some(piece)) => match self.load(&[piece]).await?.pop() {
+                    Some(times) => times,
+                    None => Bytes::copy(&[]),
+                },
                 (None, None) => Bytes::copy(&[]),
             };
             let done = rows.resolve(&self.select, &runs, &times);
@@ -150,7 +174,7 @@ impl<E: Env> Cursor<E> {
             None => {
                 let pieces: Vec<Piece> =
                     chunk.columns.iter().map(|place| read::column_piece(info, place)).collect();
-                self.reader.load(&pieces).await?
+                self.load(&pieces).await?
             }
         };
         let mut block = rows.block(&runs);

@@ -205,19 +205,22 @@ impl<E: Env> Reader<E> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// One piece, from the cache or the disk.
+    /// One piece, from the cache or the disk, to be kept in the cache.
     pub(super) async fn load_one(&self, piece: Piece) -> Result<Bytes, SegmentError> {
-        let mut found = [self.cache.get(self.ident.file_id, piece.offset)];
-        self.read_missing(&[piece], &mut found, true).await?;
-        let [found] = found;
-        found.ok_or_else(|| self.damaged(piece.offset, "piece is missing"))
+        let loaded = self.load(&[piece], true).await?.pop();
+        loaded.ok_or_else(|| self.damaged(piece.offset, "piece is missing"))
     }
 
-    /// Pieces in order of their offsets, from the cache or the disk.
-    pub(super) async fn load(&self, pieces: &[Piece]) -> Result<Vec<Bytes>, SegmentError> {
+    /// Pieces in order of their offsets, from the cache or the disk; `keep`: whether what comes
+    /// from the disk is kept in the cache.
+    pub(super) async fn load(
+        &self,
+        pieces: &[Piece],
+        keep: bool,
+    ) -> Result<Vec<Bytes>, SegmentError> {
         let cached = |piece: &Piece| self.cache.get(self.ident.file_id, piece.offset);
         let mut found: Vec<Option<Bytes>> = pieces.iter().map(cached).collect();
-        self.read_missing(pieces, &mut found, true).await?;
+        self.read_missing(pieces, &mut found, keep).await?;
         Ok(found.into_iter().flatten().collect())
     }
 

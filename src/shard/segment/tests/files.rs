@@ -98,6 +98,24 @@ fn statistics_are_those_of_the_chunk() {
 }
 
 #[test]
+fn reading_past_the_cache_keeps_no_chunk() {
+    sim::test(4, |env| async move {
+        write(&env, "f", IDENT, Effort::Light, &sections(4, 0..1)).await;
+        let reader = open(&env, "f").await.unwrap();
+        let runs = |info| crate::shard::segment::read::runs_piece(&info);
+        let mut cursor = reader.cursor(0, Select::all()).past_cache();
+        let first = cursor.peek().await.unwrap().unwrap();
+        let block = cursor.next().await.unwrap().unwrap();
+        assert!(!reader.holds(&runs(first)));
+        // A usual cursor keeps it, and gives the same rows.
+        let again = reader.cursor(0, Select::all()).next().await.unwrap().unwrap();
+        assert!(reader.holds(&runs(first)));
+        assert_eq!(block, again);
+    })
+    .unwrap();
+}
+
+#[test]
 fn copied_sections_are_the_same_rows_under_another_key() {
     sim::test(3, |env| async move {
         let sections = sections(3, 0..4);
