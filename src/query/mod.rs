@@ -7,6 +7,7 @@ mod aggregate;
 mod define;
 mod delete;
 mod facts;
+mod functions;
 mod gather;
 mod plan;
 pub mod result;

@@ -4,6 +4,7 @@
 //! functions, several for distinct().
 
 use crate::model::Value;
+use crate::query::functions::number;
 use crate::query::plan::calls::Kind;
 use crate::shard::scan::{Picked, Samples, States};
 use std::cmp::Ordering;
@@ -18,7 +19,8 @@ pub struct Point {
 }
 
 impl Point {
-    fn of(value: Value) -> Point {
+    /// A result without a time; what is not a number is null.
+    pub fn of(value: Value) -> Point {
         let value = match value {
             Value::Float(number) if number.is_nan() => None,
             value => Some(value),
@@ -61,6 +63,11 @@ pub fn finish(kind: Kind, states: &mut States, at: usize) -> Vec<Point> {
             let samples = samples.get_mut(at).map(std::mem::take).unwrap_or_default();
             return of_samples(kind, samples);
         }
+        States::Kept(all) => {
+            let mut points = all.get_mut(at).map(std::mem::take).unwrap_or_default().points;
+            points.sort_by_key(|ranked| ranked.point.time);
+            return points.into_iter().map(|ranked| chosen(ranked.point)).collect();
+        }
     };
     single.map(Point::of).into_iter().collect()
 }
@@ -102,7 +109,6 @@ fn of_samples(kind: Kind, samples: Samples) -> Vec<Point> {
     }
     match kind {
         Kind::CountDistinct => vec![Point::of(Value::Integer(samples.values.len() as i64))],
-        Kind::Top { count, smallest } => top(count, smallest, samples),
         Kind::Distinct => distinct(samples),
         Kind::Stream => {
             let pairs = samples.times.into_iter().zip(samples.values);
@@ -120,27 +126,6 @@ fn distinct(samples: Samples) -> Vec<Point> {
     let mut pairs: Vec<(i64, Value)> = samples.times.into_iter().zip(samples.values).collect();
     pairs.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&a.1, &b.1)));
     pairs.into_iter().map(|(_, value)| Point::of(value)).collect()
-}
-
-/// The greatest or smallest points, of equal ones the earlier; in time order.
-fn top(count: usize, smallest: bool, samples: Samples) -> Vec<Point> {
-    let width = samples.aux.len() / samples.values.len().max(1);
-    let mut order: Vec<usize> = (0..samples.values.len()).collect();
-    let time = |at: usize| samples.times.get(at).copied().unwrap_or(0);
-    order.sort_by(|a, b| {
-        let values = samples.values.get(*a).zip(samples.values.get(*b));
-        let by_value = values.map_or(Ordering::Equal, |(a, b)| compare(a, b));
-        let by_value = if smallest { by_value } else { by_value.reverse() };
-        by_value.then(time(*a).cmp(&time(*b)))
-    });
-    order.truncate(count);
-    order.sort_by_key(|at| (time(*at), *at));
-    let point = |at: usize| {
-        let aux = samples.aux.get(at * width..(at + 1) * width).unwrap_or_default().to_vec();
-        let value = samples.values.get(at)?.clone();
-        Some(Point { time: Some(time(at)), aux, ..Point::of(value) })
-    };
-    order.into_iter().filter_map(point).collect()
 }
 
 /// Nearest rank: the point at floor(n * rank / 100 + 0.5) - 1 in order of values.
@@ -174,39 +159,37 @@ fn median(values: Vec<Value>) -> Option<Value> {
     let lower = values.get(middle.checked_sub(1)?)?;
     Some(Value::Float(match (lower, upper) {
         (Value::Float(low), Value::Float(high)) => low + (high - low) / 2.0,
-        _ => (number(lower)? + number(upper)?) / 2.0,
+        (Value::Integer(low), Value::Integer(high)) => {
+            *low as f64 + high.wrapping_sub(*low) as f64 / 2.0
+        }
+        (Value::Unsigned(low), Value::Unsigned(high)) => {
+            *low as f64 + high.wrapping_sub(*low) as f64 / 2.0
+        }
+        _ => return None,
     }))
 }
 
-/// A number as float.
-pub fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Float(value) => Some(*value),
-        Value::Integer(value) => Some(*value as f64),
-        Value::Unsigned(value) => Some(*value as f64),
-        Value::String(_) | Value::Boolean(_) => None,
-    }
-}
-
-/// The most frequent value; of equally frequent ones that seen first. Booleans: true when even.
+/// The most frequent value; of equally frequent ones that whose last point is the earlier, but the
+/// smallest value where none comes twice. Booleans: true when even.
 fn mode(samples: Samples) -> Option<Value> {
     let mut pairs: Vec<(Value, i64)> = samples.values.into_iter().zip(samples.times).collect();
     pairs.sort_by(|a, b| compare(&a.0, &b.0).then(a.1.cmp(&b.1)));
+    // What came so far: the frequency, the time of the last point, the value.
     let mut best: Option<(usize, i64, Value)> = None;
-    let mut runs = pairs.chunk_by(|a, b| compare(&a.0, &b.0).is_eq());
-    runs.by_ref().for_each(|run| {
-        let Some((value, first)) = run.first() else { return };
-        let better = best.as_ref().is_none_or(|(count, time, known)| {
-            let tie = match known {
-                Value::Boolean(_) => *value == Value::Boolean(true),
-                _ => first < time,
-            };
-            run.len() > *count || run.len() == *count && tie
-        });
+    for run in pairs.chunk_by(|a, b| compare(&a.0, &b.0).is_eq()) {
+        let (Some((value, first)), Some((_, last))) = (run.first(), run.last()) else { continue };
+        let better = match &best {
+            None => true,
+            Some((count, _, Value::Boolean(_))) => run.len() >= *count,
+            // Later values show only from their second point on.
+            Some((count, time, _)) => {
+                run.len() > *count || run.len() > 1 && run.len() == *count && first <= time
+            }
+        };
         if better {
-            best = Some((run.len(), *first, value.clone()));
+            best = Some((run.len(), *last, value.clone()));
         }
-    });
+    }
     best.map(|(_, _, value)| value)
 }
 
@@ -216,7 +199,7 @@ mod tests {
 
     fn samples(values: impl IntoIterator<Item = i64>) -> Samples {
         let values: Vec<Value> = values.into_iter().map(Value::Integer).collect();
-        Samples { times: (0..values.len() as i64).collect(), values, aux: Vec::new() }
+        Samples { times: (0..values.len() as i64).collect(), values, ..Samples::default() }
     }
 
     #[test]
@@ -236,6 +219,7 @@ mod tests {
     fn modes_and_medians() {
         assert_eq!(mode(samples([3, 1, 1, 3])), Some(Value::Integer(3)));
         assert_eq!(mode(samples([3, 1, 1])), Some(Value::Integer(1)));
+        assert_eq!(mode(samples([3, 2, 4])), Some(Value::Integer(2)));
         assert_eq!(median(samples([4, 1, 3]).values), Some(Value::Float(3.0)));
         assert_eq!(median(samples([4, 1, 3, 2]).values), Some(Value::Float(2.5)));
     }

@@ -4,11 +4,13 @@
 //! and expressions over numbered calls.
 
 use super::super::QueryError;
+use super::super::functions::Transform;
 use super::super::source::{Binding, is_number};
+use super::columns::key_arguments;
 use super::expr::{Scope, compile, math, missing, place};
-use super::transforms::Transform;
+use super::transforms::transform;
 use crate::influxql::ast::{Expr as Ast, VarRef};
-use crate::model::FieldType;
+use crate::model::{FieldType, TimeRange};
 use crate::shard::scan::{Aggregate, Aux, Expr, Function};
 
 /// A function over the values of a bucket.
@@ -27,10 +29,17 @@ pub enum Kind {
     First,
     Last,
     Percentile(f64),
-    /// The greatest (or smallest) so many points.
+    /// The greatest (or smallest) so many points; `by`: one for each combination of the first so
+    /// many columns beside it.
     Top {
         count: usize,
         smallest: bool,
+        by: Option<usize>,
+    },
+    /// So many points, chosen at random.
+    Sample {
+        count: usize,
+        seed: u64,
     },
     Distinct,
     /// The values themselves, with their times: what functions over streams read.
@@ -56,10 +65,22 @@ pub struct Call {
 pub struct Calls {
     pub calls: Vec<Call>,
     pub aggregates: Vec<Aggregate>,
-    /// Columns beside a selector, of every aggregate (there is one then).
+    /// By aggregate: how many buckets before the query's range it reads.
+    backs: Vec<i64>,
+    /// Columns beside a selector, of every aggregate (there is one then). Those by which top()
+    /// chooses stand first.
     pub aux: Vec<Aux>,
+    keys: usize,
+    setting: Setting,
+}
+
+/// What calls depend on beside their arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting {
     /// Width of the buckets; 0 without.
-    width_ns: i64,
+    pub width_ns: i64,
+    /// What random choices depend on.
+    pub seed: u64,
 }
 
 impl Kind {
@@ -71,7 +92,7 @@ impl Kind {
 
     /// Whether points keep their times also within buckets; such calls are not filled.
     pub fn keeps_own_times(self) -> bool {
-        matches!(self, Kind::Top { .. } | Kind::Stream)
+        matches!(self, Kind::Top { .. } | Kind::Sample { .. } | Kind::Stream)
     }
 
     fn function(self) -> Function {
@@ -85,7 +106,9 @@ impl Kind {
             Kind::First => Function::First,
             Kind::Last => Function::Last,
             Kind::Median | Kind::Mode | Kind::Percentile(_) => Function::Values,
-            Kind::Top { .. } | Kind::Stream => Function::Values,
+            Kind::Stream => Function::Values,
+            Kind::Top { count, smallest, by } => Function::Best { count, smallest, by },
+            Kind::Sample { count, seed } => Function::Sample { count, seed },
             Kind::Distinct | Kind::CountDistinct => Function::Distinct,
         }
     }
@@ -121,8 +144,14 @@ impl Call {
     }
 }
 
+/// The name of a function in the text is that of the family, in words.
 fn unsupported(name: &str, input: FieldType) -> QueryError {
     let kind = input.name();
+    let name = match name {
+        "holt_winters" | "holt_winters_with_fit" => "elapsed",
+        name => name.strip_prefix("non_negative_").unwrap_or(name),
+    };
+    let name = name.replace('_', " ");
     QueryError::Refused(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator"))
 }
 
@@ -135,9 +164,13 @@ impl Calls {
     pub fn compile(
         scope: &mut Scope<'_>,
         columns: &[(Ast, String)],
-        width_ns: i64,
+        setting: Setting,
     ) -> Result<(Calls, Vec<Expr>), QueryError> {
-        let mut calls = Calls { width_ns, ..Calls::default() };
+        let mut calls = Calls { setting, ..Calls::default() };
+        // The tags by which top() chooses stand first beside it.
+        for (expr, _) in columns {
+            calls.note_keys(scope, expr);
+        }
         // Once for the calls, so that their number is known, then for the expressions.
         for (expr, _) in columns {
             calls.column(scope, expr)?;
@@ -147,6 +180,17 @@ impl Calls {
         let aux = calls.aux.clone();
         calls.aggregates.iter_mut().for_each(|aggregate| aggregate.aux.clone_from(&aux));
         Ok((calls, exprs))
+    }
+
+    /// Notes the tags among the arguments of top() and bottom().
+    fn note_keys(&mut self, scope: &mut Scope<'_>, expr: &Ast) {
+        for key in key_arguments(expr) {
+            let Ast::VarRef(var) = key.unparen() else { continue };
+            if let Binding::Tag(key) = scope.source.bind(var) {
+                place(&mut self.aux, Aux::Tag(scope.tag(key)));
+            }
+        }
+        self.keys = self.aux.len();
     }
 
     /// Whether the chosen point's time is that of the row.
@@ -159,16 +203,22 @@ impl Calls {
         self.calls.iter().map(Call::looks_back).max().unwrap_or(0)
     }
 
-    /// Whether calls differ in how far they read before the range.
-    pub fn looks_back_unevenly(&self) -> bool {
-        self.calls.iter().any(|call| call.looks_back() != self.looks_back())
+    /// Gives each aggregate its range, when they differ in how far they read before the query's.
+    pub fn set_ranges(&mut self, range_of: impl Fn(i64) -> TimeRange) {
+        let most = self.looks_back();
+        if self.backs.iter().all(|back| *back == most) {
+            return;
+        }
+        for (aggregate, back) in self.aggregates.iter_mut().zip(&self.backs) {
+            aggregate.range = range_of(*back);
+        }
     }
 
     fn column(&mut self, scope: &mut Scope<'_>, expr: &Ast) -> Result<Expr, QueryError> {
         compile(expr, &mut |leaf| match leaf {
             Ast::VarRef(var) => Ok(Some(self.beside(scope, var))),
             Ast::Call { name, args } if math(name).is_none() => {
-                let call = self.call(scope, name, args)?;
+                let call = self.call(scope, name, args, 0)?;
                 Ok(Some(Expr::Field(place(&mut self.calls, call))))
             }
             _ => Ok(None),
@@ -184,21 +234,34 @@ impl Calls {
         Expr::Field(self.calls.len() + place(&mut self.aux, aux))
     }
 
+    /// A call, `back` buckets of which functions around it read before the range.
     fn call(
         &mut self,
         scope: &mut Scope<'_>,
         name: &str,
         args: &[Ast],
+        back: i64,
     ) -> Result<Call, QueryError> {
-        if let ("count", [Ast::Call { name: inner, args }]) = (name, args)
-            && inner == "distinct"
-        {
-            return self.over(scope, Kind::CountDistinct, "count", args.first());
+        let first = args.first().map(Ast::unparen);
+        match (name, first) {
+            ("count", Some(Ast::Call { name: inner, args })) if inner == "distinct" => {
+                return self.over(scope, Kind::CountDistinct, name, args.first(), back);
+            }
+            ("count", Some(Ast::Distinct(field))) => {
+                let field = Ast::var(field.clone());
+                return self.over(scope, Kind::CountDistinct, name, Some(&field), back);
+            }
+            _ => {}
         }
-        if let Some(transform) = Transform::parse(name, args, self.width_ns)? {
-            let mut call = match args.first().map(Ast::unparen) {
-                Some(Ast::Call { name, args }) => self.call(scope, name, args)?,
-                inner => self.over(scope, Kind::Stream, name, inner)?,
+        if let Some(transform) = transform(name, args, self.setting.width_ns)? {
+            let back = back + i64::from(transform.looks_back());
+            let mut call = match first {
+                Some(Ast::Call { name, args }) => self.call(scope, name, args, back)?,
+                Some(Ast::Distinct(field)) => {
+                    let field = Ast::var(field.clone());
+                    self.over(scope, Kind::Distinct, "distinct", Some(&field), back)?
+                }
+                inner => self.over(scope, Kind::Stream, name, inner, back)?,
             };
             if call.aggregate.is_some() && !transform.takes(call.result) {
                 return Err(unsupported(name, call.result));
@@ -207,8 +270,8 @@ impl Calls {
             call.transforms.push(transform);
             return Ok(call);
         }
-        let kind = kind(name, args)?;
-        self.over(scope, kind, name, args.first())
+        let kind = self.kind(name, args)?;
+        self.over(scope, kind, name, args.first(), back)
     }
 
     fn over(
@@ -217,6 +280,7 @@ impl Calls {
         kind: Kind,
         name: &str,
         argument: Option<&Ast>,
+        back: i64,
     ) -> Result<Call, QueryError> {
         let Some(Ast::VarRef(var)) = argument.map(Ast::unparen) else {
             return Err(QueryError::Refused(format!("expected field argument in {name}()")));
@@ -226,16 +290,40 @@ impl Calls {
         };
         let input = field.kind;
         if !kind.takes(input) {
-            let text = format!(
-                "unsupported {name} iterator type: *query.{}InterruptIterator",
-                input.name()
-            );
-            return Err(QueryError::Refused(text));
+            return Err(unsupported(name, input));
         }
-        let field = scope.field(field);
-        let aggregate = Aggregate { function: kind.function(), field, aux: Vec::new() };
-        let aggregate = Some(place(&mut self.aggregates, aggregate));
-        Ok(Call::new(kind, aggregate, input))
+        let (function, field) = (kind.function(), scope.field(field));
+        let aggregate = Aggregate { function, field, aux: Vec::new(), range: TimeRange::ALL };
+        // Without buckets nothing is read before the range.
+        let back = if self.setting.width_ns > 0 { back } else { 0 };
+        // Compared without what is known only in the end.
+        let same = |(known, held): &(&Aggregate, &i64)| {
+            (known.function, known.field) == (function, field) && **held == back
+        };
+        let known = self.aggregates.iter().zip(&self.backs).position(|pair| same(&pair));
+        let at = known.unwrap_or_else(|| {
+            self.aggregates.push(aggregate);
+            self.backs.push(back);
+            self.aggregates.len() - 1
+        });
+        Ok(Call::new(kind, Some(at), input))
+    }
+
+    fn kind(&self, name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
+        let count = |argument: Option<&Ast>| match argument {
+            Some(Ast::Integer(count)) if *count > 0 => {
+                Ok(usize::try_from(*count).unwrap_or(usize::MAX))
+            }
+            _ => Err(QueryError::Refused(format!("expected integer argument in {name}()"))),
+        };
+        Ok(match name {
+            "top" | "bottom" => {
+                let by = (args.len() > 2).then_some(self.keys);
+                Kind::Top { count: count(args.last())?, smallest: name == "bottom", by }
+            }
+            "sample" => Kind::Sample { count: count(args.get(1))?, seed: self.setting.seed },
+            _ => kind(name, args)?,
+        })
     }
 }
 
@@ -253,13 +341,6 @@ fn kind(name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
         "first" => Kind::First,
         "last" => Kind::Last,
         "distinct" => Kind::Distinct,
-        "top" | "bottom" => match args {
-            [_, Ast::Integer(count)] if *count > 0 => {
-                let count = usize::try_from(*count).unwrap_or(usize::MAX);
-                Kind::Top { count, smallest: name == "bottom" }
-            }
-            _ => return Err(QueryError::NotSupported(format!("{name}() with tags"))),
-        },
         "percentile" => match args.get(1) {
             Some(Ast::Integer(rank)) => Kind::Percentile(*rank as f64),
             Some(Ast::Float(rank)) => Kind::Percentile(*rank),
@@ -268,6 +349,6 @@ fn kind(name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
                 return Err(QueryError::Refused(text.to_owned()));
             }
         },
-        other => return Err(QueryError::NotSupported(format!("{other}()"))),
+        other => return Err(QueryError::Refused(format!("undefined function {other}()"))),
     })
 }

@@ -117,9 +117,15 @@ pub fn select(
                         out.push((replace_innermost(expr, &name), Some(named)));
                     }
                 }
-                None => out.push((distinct_as_call(expr), alias)),
+                None => {
+                    out.push((distinct_as_call(expr), alias));
+                    out.extend(key_arguments(expr).into_iter().map(|key| (key, None)));
+                }
             },
-            expr => out.push((distinct_as_call(expr), alias)),
+            expr => {
+                out.push((distinct_as_call(expr), alias));
+                out.extend(key_arguments(expr).into_iter().map(|key| (key, None)));
+            }
         }
     }
     Ok(Selected { columns: name_all(out), time })
@@ -148,6 +154,21 @@ fn plain_columns(dimensions: &[Dimension], universe: &Universe) -> Result<Vec<Va
     all.sort_by(|a, b| (&a.0, a.1.is_some()).cmp(&(&b.0, b.1.is_some())));
     let kind = |cast: Option<Cast>| Some(cast.unwrap_or(Cast::Field));
     Ok(all.into_iter().map(|(name, cast)| VarRef { name, cast: kind(cast) }).collect())
+}
+
+/// The arguments between field and number of top() and bottom(), wherever these stand.
+pub fn key_arguments(expr: &Expr) -> Vec<Expr> {
+    let mut found = Vec::new();
+    expr.walk(&mut |expr| {
+        if let Expr::Call { name, args } = expr
+            && matches!(name.as_str(), "top" | "bottom")
+            && let [_, keys @ .., _] = args.as_slice()
+        {
+            found.extend(keys.iter().cloned());
+        }
+        true
+    });
+    found
 }
 
 /// `DISTINCT v` as a call, wherever it stands.

@@ -4,8 +4,9 @@
 //! time, put into the selected expressions, within the limits.
 
 use super::super::aggregate::{Point, finish};
+use super::super::functions::Stream;
 use super::super::plan::Timing;
-use super::super::plan::calls::{Call, Calls};
+use super::super::plan::calls::{Call, Calls, Setting};
 use super::super::plan::expr::Scope;
 use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
 use super::super::{Context, QueryError};
@@ -39,11 +40,12 @@ pub(super) async fn run(
 ) -> Result<(), QueryError> {
     let (shape, source) = (unit.shape, unit.source);
     let mut scope = Scope::new(source);
-    let (calls, columns) =
-        Calls::compile(&mut scope, &shape.selected.columns, shape.timing.width_ns)?;
+    let seed = context.options.now_ns as u64;
+    let setting = Setting { width_ns: shape.timing.width_ns, seed };
+    let (mut calls, columns) = Calls::compile(&mut scope, &shape.selected.columns, setting)?;
     let descending = shape.select.is_descending();
     let mut timing = shape.timing.clone();
-    look_back(&mut timing, &calls, descending)?;
+    look_back(&mut timing, &mut calls, descending);
     let Some((partitions, data)) = super::partitions(context, source, timing.range) else {
         return Ok(());
     };
@@ -61,7 +63,7 @@ pub(super) async fn run(
     let mut merge = GroupMerge::new(unit.scans(context, &request), request.order, aggregates);
     while let Some(group) = merge.next().await? {
         let head = shape.series(source, &group.values);
-        let rows = plan.rows(group, context.options.memory_bytes)?;
+        let rows = plan.rows(group, context.options.memory_bytes).await?;
         if rows.is_empty() {
             continue;
         }
@@ -81,26 +83,21 @@ pub(super) async fn run(
 }
 
 /// Widens the range by the buckets that functions over streams read before it.
-///
-/// Calls that look back unevenly share one scan only where the range starts with a bucket;
-/// otherwise the first bucket would hold other rows for one than for the other.
-fn look_back(timing: &mut Timing, calls: &Calls, descending: bool) -> Result<(), QueryError> {
+fn look_back(timing: &mut Timing, calls: &mut Calls, descending: bool) {
     let buckets = calls.looks_back();
-    let edge = if descending { timing.range.last } else { timing.range.first };
     if timing.width_ns == 0 || buckets == 0 || !(descending || timing.has_start()) {
-        return Ok(());
+        return;
     }
-    let first = if descending { edge.saturating_add(1) } else { edge };
-    if calls.looks_back_unevenly() && timing.start(timing.bucket(first)) != first {
-        let text = "functions that look back beside others, from within a bucket";
-        return Err(QueryError::NotSupported(text.to_owned()));
-    }
-    let extra = timing.width_ns.saturating_mul(buckets);
-    match descending {
-        true => timing.range.last = edge.saturating_add(extra),
-        false => timing.range.first = edge.saturating_sub(extra),
-    }
-    Ok(())
+    let (own, width) = (timing.range, timing.width_ns);
+    let range_of = |back: i64| {
+        let extra = width.saturating_mul(back);
+        match descending {
+            true => TimeRange::new(own.first, own.last.saturating_add(extra)),
+            false => TimeRange::new(own.first.saturating_sub(extra), own.last),
+        }
+    };
+    calls.set_ranges(range_of);
+    timing.range = range_of(buckets);
 }
 
 /// The limit on buckets that the operator sets.
@@ -120,7 +117,7 @@ fn check_buckets(context: Context<'_>, timing: &Timing, data: TimeRange) -> Resu
 
 impl Plan<'_> {
     /// The rows of one group.
-    fn rows(&self, mut group: Group, memory_bytes: usize) -> Result<Vec<Row>, QueryError> {
+    async fn rows(&self, mut group: Group, memory_bytes: usize) -> Result<Vec<Row>, QueryError> {
         let mut calls = Vec::with_capacity(self.calls.calls.len());
         for (at, call) in self.calls.calls.iter().enumerate() {
             // States that a later call needs as well are copied.
@@ -134,25 +131,32 @@ impl Plan<'_> {
                 Some(states) => self.points(call, states, group.first_bucket),
                 None => Vec::new(),
             };
-            calls.push(self.transformed(call, self.filled(call, points, memory_bytes)?));
+            let points = self.filled(call, points, memory_bytes)?;
+            calls.push(self.transformed(call, points, memory_bytes).await?);
         }
         Ok(join(calls, self.descending))
     }
 
-    /// What functions over streams make of the points; those outside the query's range left out.
-    fn transformed(&self, call: &Call, points: Vec<Timed>) -> Vec<Timed> {
-        let timing = &self.shape.timing;
+    /// What functions over streams make of the points; those before the query's range left out.
+    async fn transformed(
+        &self,
+        call: &Call,
+        points: Vec<Timed>,
+        memory_bytes: usize,
+    ) -> Result<Vec<Timed>, QueryError> {
         let mut points = points;
-        if timing.width_ns > 0 && self.calls.looks_back() > 0 {
+        let cut = self.timing.width_ns > 0 && self.calls.looks_back() > 0;
+        if cut {
             points.retain(|(at, _)| self.reads(call.looks_back(), *at));
         }
+        let (timing, descending) = (&self.timing, self.descending);
         for transform in &call.transforms {
-            points = transform.apply(points, self.descending);
+            points = transform.apply(points, Stream { timing, descending, memory_bytes }).await?;
         }
-        if timing.width_ns > 0 && self.calls.looks_back() > 0 {
+        if cut && call.looks_back() > 0 {
             points.retain(|(at, _)| self.reads(0, *at));
         }
-        points
+        Ok(points)
     }
 
     /// Whether a bucket is at most `back` buckets before the query's range.
@@ -182,7 +186,8 @@ impl Plan<'_> {
             }
         }
         if self.descending {
-            out.reverse();
+            // Points of equal times stay in their order.
+            out.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         }
         out
     }

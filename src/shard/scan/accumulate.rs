@@ -6,10 +6,11 @@
 //! must come in time order, and neither flushes nor shards show in the result.
 
 use super::merge::{add_double, add_moments, pick, spread};
-use super::partial::{Picked, States};
+use super::partial::{Picked, Ranked, States};
 use super::request::Function;
 use crate::model::{Column, FieldType, FixedMap, Strings, Value, Values};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Rows of one series that lie in one bucket.
 #[derive(Clone, Debug)]
@@ -49,11 +50,20 @@ pub struct Accumulator {
     states: States,
     open: Vec<Open>,
     distinct: Vec<FixedMap<Key, (i64, Value)>>,
+    /// Canonical keys of series that were asked for.
+    keys: FixedMap<usize, Arc<[u8]>>,
     /// Bytes that states point to.
     pub bytes: usize,
 }
 
-type AuxOf<'a> = &'a dyn Fn(usize) -> Vec<Option<Value>>;
+/// What is asked of the rows of a Block beside their values.
+pub struct RowsOf<'a> {
+    pub times: &'a [i64],
+    /// What travels with a row's value.
+    pub aux: &'a dyn Fn(usize) -> Vec<Option<Value>>,
+    /// Canonical key of a row's series.
+    pub key: &'a dyn Fn(usize) -> Arc<[u8]>,
+}
 
 impl Accumulator {
     pub fn new(function: Function, kind: FieldType, slots: usize, series: usize) -> Accumulator {
@@ -64,21 +74,34 @@ impl Accumulator {
             states: States::empty(function, kind, slots),
             open: if registers { vec![CLOSED; series] } else { Vec::new() },
             distinct: if distinct { vec![FixedMap::default(); slots] } else { Vec::new() },
+            keys: FixedMap::default(),
             bytes: 0,
         }
     }
 
-    /// Adds rows. `times` and `column` are those of the Block the slices are of; `aux` gives what
-    /// travels with a row's value.
-    pub fn update(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+    /// Adds rows; `column` is that of the Block the slices are of.
+    pub fn update(&mut self, slices: &[Slice], column: &Column, rows: &RowsOf<'_>) {
         match self.function {
             Function::Count => self.count(slices, column),
             Function::Sum | Function::Moments => self.add(slices, column),
             Function::Min | Function::Max | Function::First | Function::Last => {
-                self.select(slices, times, column, aux);
+                self.select(slices, column, rows);
             }
             Function::Spread => self.spread(slices, column),
-            Function::Values | Function::Distinct => self.collect(slices, times, column, aux),
+            Function::Values | Function::Distinct => self.collect(slices, column, rows),
+            Function::Best { smallest, by: Some(_), .. } => {
+                let function = if smallest { Function::Min } else { Function::Max };
+                for slice in slices {
+                    let row = best(function, column, &slice.rows);
+                    self.keep(slice, row.into_iter(), column, rows);
+                }
+            }
+            Function::Best { .. } | Function::Sample { .. } => {
+                for slice in slices {
+                    let valid = slice.rows.clone().filter(|row| column.is_valid(*row));
+                    self.keep(slice, valid, column, rows);
+                }
+            }
         }
     }
 
@@ -135,7 +158,7 @@ impl Accumulator {
                     let mut open = self.opened(slice);
                     each(values, column, &slice.rows, |value| open.value += value);
                     open.count += valid_rows(column, &slice.rows);
-                    self.keep(slice, open);
+                    self.put_back(slice, open);
                 }
             }
             (States::Moments { .. }, values) => self.add_moments(slices, values, column),
@@ -160,7 +183,7 @@ impl Accumulator {
                 let mut open = self.opened(slice);
                 open.value = sum;
                 open.count += slice.rows.len() as u64;
-                self.keep(slice, open);
+                self.put_back(slice, open);
             }
         }
     }
@@ -186,7 +209,7 @@ impl Accumulator {
                 }
                 Values::Boolean(_) | Values::String(_) => {}
             }
-            self.keep(slice, open);
+            self.put_back(slice, open);
         }
     }
 
@@ -200,7 +223,7 @@ impl Accumulator {
         Open { slot: slice.slot, ..CLOSED }
     }
 
-    fn keep(&mut self, slice: &Slice, open: Open) {
+    fn put_back(&mut self, slice: &Slice, open: Open) {
         if let Some(place) = self.open.get_mut(slice.series) {
             *place = open;
         }
@@ -230,13 +253,13 @@ impl Accumulator {
         }
     }
 
-    fn select(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+    fn select(&mut self, slices: &[Slice], column: &Column, rows: &RowsOf<'_>) {
         let States::Picked(all) = &mut self.states else { return };
         for slice in slices {
             let Some(row) = best(self.function, column, &slice.rows) else { continue };
             let value = super::expr::value_at(&column.values, row);
             let (Some(held), Some(value), Some(time)) =
-                (all.get_mut(slice.slot), value, times.get(row).copied())
+                (all.get_mut(slice.slot), value, rows.times.get(row).copied())
             else {
                 continue;
             };
@@ -245,7 +268,8 @@ impl Accumulator {
                 super::merge::preference(self.function, new, (held.time, &held.value)).is_gt()
             });
             if !worse {
-                pick(self.function, held, Some(Picked { time, value, aux: aux(row) }));
+                let aux = (rows.aux)(row);
+                pick(self.function, held, Some(Picked { time, value, aux }));
             }
         }
     }
@@ -267,21 +291,52 @@ impl Accumulator {
         }
     }
 
-    fn collect(&mut self, slices: &[Slice], times: &[i64], column: &Column, aux: AuxOf<'_>) {
+    /// Adds rows of a slice to the points that may stay.
+    fn keep(
+        &mut self,
+        slice: &Slice,
+        valid: impl Iterator<Item = usize>,
+        column: &Column,
+        rows: &RowsOf<'_>,
+    ) {
+        let States::Kept(all) = &mut self.states else { return };
+        let Some(held) = all.get_mut(slice.slot) else { return };
+        let mut key = None;
+        for row in valid {
+            let value = super::expr::value_at(&column.values, row);
+            let (Some(value), Some(time)) = (value, rows.times.get(row).copied()) else { continue };
+            let rank = match self.function {
+                Function::Sample { seed, .. } => {
+                    let hash = || xxhash_rust::xxh3::xxh3_64(&(rows.key)(row));
+                    super::keep::rank(seed, *key.get_or_insert_with(hash), time)
+                }
+                _ => 0,
+            };
+            if held.wants(self.function, rank, time, &value) {
+                let point = Picked { time, value, aux: (rows.aux)(row) };
+                let grown = held.add(self.function, Ranked { rank, point });
+                self.bytes = self.bytes.saturating_add_signed(grown);
+            }
+        }
+    }
+
+    fn collect(&mut self, slices: &[Slice], column: &Column, rows: &RowsOf<'_>) {
         let States::Samples(all) = &mut self.states else { return };
         for slice in slices {
             let Some(samples) = all.get_mut(slice.slot) else { continue };
             let mut seen = self.distinct.get_mut(slice.slot);
             for row in slice.rows.clone().filter(|row| column.is_valid(*row)) {
-                let Some(time) = times.get(row).copied() else { continue };
+                let Some(time) = rows.times.get(row).copied() else { continue };
                 if let Some(seen) = &mut seen {
                     self.bytes += note_distinct(seen, &column.values, row, time);
                     continue;
                 }
                 let Some(value) = super::expr::value_at(&column.values, row) else { continue };
+                let key = self.keys.entry(slice.series).or_insert_with(|| (rows.key)(row));
+                samples.note_series(key);
                 let heap = if let Value::String(text) = &value { text.len() } else { 0 };
-                let more = aux(row);
-                self.bytes += 8 + size_of::<Value>() * (1 + more.len()) + heap;
+                let more = (rows.aux)(row);
+                self.bytes += 12 + size_of::<Value>() * (1 + more.len()) + heap;
                 samples.times.push(time);
                 samples.values.push(value);
                 samples.aux.extend(more);

@@ -4,7 +4,7 @@
 //! always runs forward here; a descending question only turns the order of the groups. Memory is
 //! groups x buckets x state, bounded by the request's limit; a batch reads only its own series.
 
-use super::accumulate::{Accumulator, Slice};
+use super::accumulate::{Accumulator, RowsOf, Slice};
 use super::buckets::cut;
 use super::expr::value_at;
 use super::fields::resolve;
@@ -18,13 +18,14 @@ use crate::env::Env;
 use crate::model::{Column, SeriesId, TimeRange, Value};
 use crate::shard::block::Block;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Bytes of states that a batch aims at, if the request allows as much.
 const BATCH_BYTES: usize = 64 << 20;
 /// States sent in one part.
 const PART_STATES: usize = 16_384;
 /// Bytes a shipped value takes.
-const SAMPLE_BYTES: f64 = 40.0;
+const SAMPLE_BYTES: f64 = 44.0;
 
 /// An aggregate question under way.
 pub struct Run<'p, E: Env, C: Fn() -> bool> {
@@ -185,7 +186,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     fn only_end(&self) -> Option<Function> {
         let first = self.aggregates.first()?;
         let ends = matches!(first.function, Function::First | Function::Last);
-        let alike = |one: &Aggregate| (one.function, one.field) == (first.function, first.field);
+        let alike = |one: &Aggregate| {
+            (one.function, one.field, one.range) == (first.function, first.field, first.range)
+        };
         let alone = *self.buckets == Buckets::One && self.aggregates.iter().all(alike);
         (ends && alone).then_some(first.function)
     }
@@ -238,7 +241,12 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         for (aggregate, accumulator) in self.aggregates.iter().zip(&mut table.accumulators) {
             let Some(values) = column(aggregate.field) else { continue };
             let aux = |row: usize| self.aux(aggregate, block, row, &column);
-            accumulator.update(slices, &block.times, values, &aux);
+            let key = |row: usize| self.key(block, row);
+            let rows = RowsOf { times: &block.times, aux: &aux, key: &key };
+            match inside(slices, &block.times, aggregate.range) {
+                Some(some) => accumulator.update(&some, values, &rows),
+                None => accumulator.update(slices, values, &rows),
+            }
         }
         let mut known = Vec::new();
         for aggregate in self.aggregates {
@@ -254,6 +262,15 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 }
             }
         }
+    }
+
+    /// Canonical key of a row's series.
+    fn key(&self, block: &Block, row: usize) -> Arc<[u8]> {
+        let mut key = Vec::new();
+        if let Some(series) = series_at(block, row) {
+            self.plan.shard.index().write_key(series, &mut key);
+        }
+        key.into()
     }
 
     /// What travels with a selected row.
@@ -298,11 +315,22 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             let mut states: Vec<States> =
                 all.iter_mut().map(|states| states.take(places.clone())).collect();
             for (states, aggregate) in states.iter_mut().zip(self.aggregates) {
-                let States::Samples(samples) = states else { continue };
-                for one in samples {
-                    self.guard.note_work(one.times.len());
-                    one.sort(aggregate.function == Function::Distinct);
-                    self.guard.check().await?;
+                match states {
+                    States::Samples(all) => {
+                        for one in all {
+                            self.guard.note_work(one.times.len());
+                            one.sort(aggregate.function == Function::Distinct);
+                            self.guard.check().await?;
+                        }
+                    }
+                    States::Kept(all) => {
+                        for one in all {
+                            self.guard.note_work(one.points.len());
+                            one.settle(aggregate.function);
+                            self.guard.check().await?;
+                        }
+                    }
+                    _ => {}
                 }
             }
             groups.push(Group {
@@ -350,6 +378,20 @@ pub fn note<E: Env, C: Fn() -> bool>(guard: &Guard<'_, E, C>, block: &Block) {
 fn series_at(block: &Block, row: usize) -> Option<SeriesId> {
     let at = block.runs.partition_point(|run| run.range().end <= row);
     block.runs.get(at).map(|run| run.series)
+}
+
+/// The parts of slices that lie in a range; `None`: all of them do.
+fn inside(slices: &[Slice], times: &[i64], range: TimeRange) -> Option<Vec<Slice>> {
+    if range == TimeRange::ALL {
+        return None;
+    }
+    let part = |slice: &Slice| {
+        let some = times.get(slice.rows.clone()).unwrap_or(&[]);
+        let first = slice.rows.start + some.partition_point(|time| *time < range.first);
+        let end = slice.rows.start + some.partition_point(|time| *time <= range.last);
+        (first < end).then(|| Slice { rows: first..end, ..slice.clone() })
+    };
+    Some(slices.iter().filter_map(part).collect())
 }
 
 /// Widens `range` to the rows of a slice that have a value.

@@ -4,10 +4,11 @@
 //! seen at once. Float sums are pairs of doubles, so their order does not show; every tie has a
 //! rule.
 
-use super::partial::{Group, Picked, Samples, States};
+use super::partial::{Group, Kept, Picked, Samples, States};
 use super::request::{Aggregate, Function};
 use crate::model::{FieldType, Value};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 impl States {
     /// States of `len` buckets that have seen nothing, for a field of type `kind`.
@@ -35,6 +36,9 @@ impl States {
             (Function::Values | Function::Distinct, _) => {
                 States::Samples(vec![Samples::default(); len])
             }
+            (Function::Best { .. } | Function::Sample { .. }, _) => {
+                States::Kept(vec![Kept::default(); len])
+            }
         }
     }
 
@@ -48,6 +52,7 @@ impl States {
             }
             Function::Spread => size_of::<Option<(Value, Value)>>(),
             Function::Values | Function::Distinct => size_of::<Samples>(),
+            Function::Best { .. } | Function::Sample { .. } => size_of::<Kept>(),
         }
     }
 
@@ -62,6 +67,7 @@ impl States {
             States::Picked(all) => all.len(),
             States::Spread(all) => all.len(),
             States::Samples(all) => all.len(),
+            States::Kept(all) => all.len(),
         }
     }
 
@@ -99,6 +105,7 @@ impl States {
                 grow(squares, before, behind);
             }
             States::Samples(all) => grow(all, before, behind),
+            States::Kept(all) => grow(all, before, behind),
         }
     }
 
@@ -132,6 +139,7 @@ impl States {
                 squares: part(squares, &range),
             },
             States::Samples(all) => States::Samples(moved(all, &range)),
+            States::Kept(all) => States::Kept(moved(all, &range)),
         }
     }
 
@@ -194,6 +202,11 @@ impl States {
                     held.merge(other, function);
                 }
             }
+            (States::Kept(all), States::Kept(more)) => {
+                for (held, other) in all.iter_mut().zip(more) {
+                    held.merge(other, function);
+                }
+            }
             _ => debug_assert!(false, "states of the same function"),
         }
     }
@@ -229,10 +242,13 @@ impl Samples {
         self.times.extend(other.times);
         self.values.extend(other.values);
         self.aux.extend(other.aux);
+        let known = self.series.len() as u32;
+        self.series.extend(other.series);
+        self.series_of.extend(other.series_of.iter().map(|place| place + known));
         self.sort(function == Function::Distinct);
     }
 
-    /// Orders by time, then value; `distinct` keeps each value's first entry only.
+    /// Orders by time, then series, then value; `distinct` keeps each value's first entry only.
     pub fn sort(&mut self, distinct: bool) {
         if !distinct && self.times.is_sorted_by(|a, b| a < b) {
             return;
@@ -244,7 +260,9 @@ impl Samples {
         let compare = |a: &usize, b: &usize| {
             let values = self.values.get(*a).zip(self.values.get(*b));
             let by_value = values.map_or(Ordering::Equal, |(a, b)| compare_values(a, b));
-            time(a).cmp(&time(b)).then(by_value).then_with(|| compare_aux(aux(a), aux(b)))
+            let by_key = || self.key(*a).cmp(&self.key(*b));
+            let by_time = time(a).cmp(&time(b)).then_with(by_key).then(by_value);
+            by_time.then_with(|| compare_aux(aux(a), aux(b)))
         };
         if distinct {
             let by_value = |a: &usize, b: &usize| {
@@ -261,7 +279,22 @@ impl Samples {
         let times = order.iter().map(time).collect();
         let values = order.iter().filter_map(|at| self.values.get(*at).cloned()).collect();
         let aux = order.iter().flat_map(|at| aux(at).to_vec()).collect();
-        *self = Samples { times, values, aux };
+        let series_of = order.iter().filter_map(|at| self.series_of.get(*at).copied()).collect();
+        let series = std::mem::take(&mut self.series);
+        *self = Samples { times, values, aux, series, series_of };
+    }
+
+    /// The canonical key of an entry's series.
+    fn key(&self, at: usize) -> Option<&[u8]> {
+        self.series.get(*self.series_of.get(at)? as usize).map(AsRef::as_ref)
+    }
+
+    /// Notes the series of the entry that is added next.
+    pub fn note_series(&mut self, key: &Arc<[u8]>) {
+        if self.series.last().is_none_or(|last| !Arc::ptr_eq(last, key)) {
+            self.series.push(key.clone());
+        }
+        self.series_of.push(self.series.len() as u32 - 1);
     }
 }
 

@@ -15,6 +15,7 @@ mod buckets;
 pub mod expr;
 mod fields;
 mod guard;
+mod keep;
 mod lookup;
 mod merge;
 pub mod partial;
@@ -29,7 +30,9 @@ mod tests;
 pub use expr::{RowsView, Vector, eval};
 pub use lookup::{lookup, without_rows};
 pub use merge::{compare_values, preference};
-pub use partial::{Found, Group, Part, Picked, Rows, Samples, ScanError, States, Summary, TagPair};
+pub use partial::{
+    Found, Group, Kept, Part, Picked, Ranked, Rows, Samples, ScanError, States, Summary, TagPair,
+};
 pub use request::{
     Aggregate, Aux, Buckets, Expr, FieldRef, Function, KeyFilter, Lookup, MathFunction, Operator,
     Order, Output, Request, Want,

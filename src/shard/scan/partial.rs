@@ -73,6 +73,24 @@ pub enum States {
         squares: Vec<f64>,
     },
     Samples(Vec<Samples>),
+    /// Best, sample.
+    Kept(Vec<Kept>),
+}
+
+/// Points of which only the best stay (`keep`).
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Kept {
+    pub points: Vec<Ranked>,
+    /// So many at the front are in order, and the best of all that came before the others.
+    pub settled: usize,
+}
+
+/// A point that may stay.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ranked {
+    /// A random number by which samples are chosen, the least first.
+    pub rank: u64,
+    pub point: Picked,
 }
 
 /// A selected point.
@@ -84,13 +102,17 @@ pub struct Picked {
     pub aux: Vec<Option<Value>>,
 }
 
-/// Values with their times, in time order.
+/// Values with their times, in time order; equal times in the order of the series' canonical keys.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Samples {
     pub times: Vec<i64>,
     pub values: Vec<Value>,
     /// `Aggregate::aux` of each value, back to back.
     pub aux: Vec<Option<Value>>,
+    /// Canonical keys, one may come several times. None for distinct values.
+    pub series: Vec<Arc<[u8]>>,
+    /// For each value its place in `series`.
+    pub series_of: Vec<u32>,
 }
 
 /// What a scan did: for EXPLAIN ANALYZE, statistics and slow-query logs.

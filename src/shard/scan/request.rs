@@ -84,6 +84,8 @@ pub struct Aggregate {
     pub field: usize,
     /// Values that travel with a selected point.
     pub aux: Vec<Aux>,
+    /// Rows outside do not count for this one (ns, inclusive).
+    pub range: TimeRange,
 }
 
 /// A value beside a selected point.
@@ -113,6 +115,19 @@ pub enum Function {
     Values,
     /// Every distinct value with the first time it was seen.
     Distinct,
+    /// The `count` largest (or smallest) points; of equal values the earlier. `by`: of points in
+    /// which the first so many `aux`, all of them tags, are equal only the best takes part.
+    Best {
+        count: usize,
+        smallest: bool,
+        by: Option<usize>,
+    },
+    /// `count` points, each set of so many being as likely as any other. The choice depends on the
+    /// seed, the series' keys and the times alone.
+    Sample {
+        count: usize,
+        seed: u64,
+    },
 }
 
 /// An expression over one row.

@@ -39,6 +39,12 @@ pub fn compute<'a>(op: Operator, left: &Vector<'_>, right: &Vector<'_>, rows: us
             let values = (0..rows).map(|row| apply(a.at(row), b.at(row))).collect();
             Vector::owned(Values::Boolean(values), validity, false)
         }
+        // A boolean combines with nothing but a boolean; everything else counts as a failure.
+        (Typed::Boolean(_), _)
+            if matches!(op, Operator::BitAnd | Operator::BitOr | Operator::BitXor) =>
+        {
+            Vector::owned(Values::Boolean(vec![false; rows]), validity, false)
+        }
         (a, b) if a.is_number() && b.is_number() => {
             let apply: fn(f64, f64) -> f64 = match op {
                 Operator::Add => |a, b| a + b,

@@ -1,11 +1,11 @@
 //! Mathematical functions of one row.
 //!
 //! `abs`, `ceil`, `floor` and `round` leave integers integers; all others give floats. A result
-//! that is not a number is missing; so is the function of a string or a boolean, and `asin` and
-//! `acos` of an integer.
+//! that is not a number is missing; so is the function of a string or a boolean.
 
+use super::elementary as function_of;
 use super::{Typed, Vector, both_valid, floats};
-use crate::model::{FieldType, Values};
+use crate::model::Values;
 use crate::shard::scan::request::MathFunction;
 
 pub fn call<'a>(function: MathFunction, arguments: &[Vector<'_>], rows: usize) -> Vector<'a> {
@@ -39,17 +39,16 @@ fn unary<'a>(function: MathFunction, argument: &Vector<'_>, rows: usize) -> Vect
         F::Ceil => f64::ceil,
         F::Floor => f64::floor,
         F::Round => f64::round,
-        F::Sin => f64::sin,
-        F::Cos => f64::cos,
-        F::Tan => f64::tan,
-        F::Asin | F::Acos if argument.kind() != FieldType::Float => return Vector::missing(),
-        F::Asin => f64::asin,
-        F::Acos => f64::acos,
-        F::Atan => f64::atan,
-        F::Exp => f64::exp,
-        F::Ln => f64::ln,
-        F::Log2 => f64::log2,
-        F::Log10 => f64::log10,
+        F::Sin => function_of::sin,
+        F::Cos => function_of::cos,
+        F::Tan => function_of::tan,
+        F::Asin => function_of::asin,
+        F::Acos => function_of::acos,
+        F::Atan => function_of::atan,
+        F::Exp => function_of::exp,
+        F::Ln => function_of::ln,
+        F::Log2 => function_of::log2,
+        F::Log10 => function_of::log10,
         F::Sqrt => f64::sqrt,
         F::Atan2 | F::Log | F::Pow => return Vector::missing(),
     };
@@ -64,9 +63,9 @@ fn binary<'a>(
     rows: usize,
 ) -> Vector<'a> {
     let apply: fn(f64, f64) -> f64 = match function {
-        MathFunction::Atan2 => f64::atan2,
-        MathFunction::Pow => f64::powf,
-        MathFunction::Log => |value, base| value.ln() / base.ln(),
+        MathFunction::Atan2 => function_of::atan2,
+        MathFunction::Pow => function_of::pow,
+        MathFunction::Log => |value, base| function_of::ln(value) / function_of::ln(base),
         _ => return Vector::missing(),
     };
     let (a, b) = (left.typed(), right.typed());

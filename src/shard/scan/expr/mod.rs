@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod compare;
+pub mod elementary;
 mod math;
 #[cfg(test)]
 mod tests;
@@ -243,10 +244,6 @@ impl Vector<'_> {
             Values::Boolean(entries) => Typed::Boolean(Side { entries, constant }),
             Values::String(strings) => Typed::String(strings, constant),
         }
-    }
-
-    fn kind(&self) -> FieldType {
-        self.values.kind()
     }
 }
 

@@ -140,7 +140,9 @@ fn functions_keep_integers_whole_and_miss_where_there_is_no_number() {
     assert_eq!(roots, vec![Some(Value::Float(1.5f64.sqrt())), None, None]);
     assert_eq!(results(&call(MathFunction::Abs, vec![INTEGER]))[1], Some(Value::Integer(7)));
     assert_eq!(results(&call(MathFunction::Round, vec![FLOAT]))[0], Some(Value::Float(2.0)));
-    assert_eq!(results(&call(MathFunction::Asin, vec![INTEGER])), vec![None; 3]);
+    assert_eq!(results(&call(MathFunction::Asin, vec![number(2)])), vec![None; 3]);
+    let right = Some(Value::Float(std::f64::consts::FRAC_PI_2));
+    assert_eq!(results(&call(MathFunction::Asin, vec![number(1)]))[0], right);
     assert_eq!(results(&call(MathFunction::Abs, vec![TRUTH])), vec![None; 3]);
     let power = results(&call(MathFunction::Pow, vec![INTEGER, number(2)]));
     assert_eq!(power[1], Some(Value::Float(49.0)));

@@ -3,6 +3,7 @@
 use super::super::merge::{compare_aux, compare_values, preference};
 use super::*;
 use crate::shard::index::TagFilter;
+use std::cmp::Ordering;
 
 /// Rows by (series, time).
 pub type Table = BTreeMap<(u32, i64), Row>;
@@ -158,7 +159,11 @@ pub fn show(states: &States, at: usize) -> String {
         States::Moments { count, mean, squares } => {
             format!("{} {:.9} {:.6}", count[at], mean[at], squares[at])
         }
-        States::Samples(all) => format!("{:?}", all[at]),
+        States::Samples(all) => {
+            let Samples { times, values, aux, .. } = &all[at];
+            format!("{times:?} {values:?} {aux:?}")
+        }
+        States::Kept(all) => format!("{:?}", all[at].points),
     }
 }
 
@@ -190,8 +195,10 @@ pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownState
         let states = aggregates.iter().map(|aggregate| {
             let bucket = |bucket: i64| {
                 let inside = points.iter().filter(|point| buckets.number(point.0) == Some(bucket));
-                let values: Vec<&Point> =
-                    inside.copied().filter(|point| point.3[aggregate.field].is_some()).collect();
+                let counts = |point: &&Point| {
+                    point.3[aggregate.field].is_some() && aggregate.range.contains(point.0)
+                };
+                let values: Vec<&Point> = inside.copied().filter(counts).collect();
                 state(request, aggregate, &values)
             };
             (first_bucket..=last_bucket).map(bucket).collect()
@@ -271,11 +278,14 @@ fn state(request: &Request, aggregate: &Aggregate, points: &[&Point]) -> String 
             squares[0] = values.iter().map(|v| (number(v) - mean[0]).powi(2)).sum::<f64>();
         }
         States::Moments { .. } => {}
+        States::Kept(all) => all[0].points = kept(aggregate.function, points, value, aux),
         States::Samples(all) => {
             let mut entries: Vec<&&Point> = points.iter().collect();
             entries.sort_by(|a, b| {
                 let by_value = compare_values(&value(a), &value(b));
-                a.0.cmp(&b.0).then(by_value).then_with(|| compare_aux(&aux(a), &aux(b)))
+                let distinct = aggregate.function == Function::Distinct;
+                let by_key = if distinct { Ordering::Equal } else { a.1.cmp(&b.1) };
+                a.0.cmp(&b.0).then(by_key).then(by_value)
             });
             for point in entries {
                 let value = value(point);
@@ -290,4 +300,55 @@ fn state(request: &Request, aggregate: &Aggregate, points: &[&Point]) -> String 
         }
     }
     show(&states, 0)
+}
+
+/// The points that stay, looked for one by one.
+fn kept(
+    function: Function,
+    points: &[&Point],
+    value: impl Fn(&Point) -> Value,
+    aux: impl Fn(&Point) -> Vec<Option<Value>>,
+) -> Vec<Ranked> {
+    let (count, by) = match function {
+        Function::Best { count, by, .. } => (count, by),
+        Function::Sample { count, .. } => (count, None),
+        _ => panic!("a function that keeps points"),
+    };
+    let ranked = |point: &Point| {
+        let hash = xxhash_rust::xxh3::xxh3_64(key_of(point.2).as_bytes());
+        let rank = match function {
+            Function::Sample { seed, .. } => super::super::keep::rank(seed, hash, point.0),
+            _ => 0,
+        };
+        Ranked { rank, point: Picked { time: point.0, value: value(point), aux: aux(point) } }
+    };
+    let mut left: Vec<Ranked> = points.iter().map(|point| ranked(point)).collect();
+    let better = |a: &Ranked, b: &Ranked| {
+        let by_value = compare_values(&a.point.value, &b.point.value);
+        let by_value = match function {
+            Function::Best { smallest: true, .. } => by_value,
+            Function::Best { .. } => by_value.reverse(),
+            _ => a.rank.cmp(&b.rank),
+        };
+        let by_time = by_value.then(a.point.time.cmp(&b.point.time));
+        by_time.then_with(|| compare_aux(&a.point.aux, &b.point.aux)).is_lt()
+    };
+    let mut out: Vec<Ranked> = Vec::new();
+    while out.len() < count && !left.is_empty() {
+        let mut best = 0;
+        for at in 1..left.len() {
+            if better(&left[at], &left[best]) {
+                best = at;
+            }
+        }
+        let found = left.remove(best);
+        let same = |held: &Ranked| {
+            let by = by.unwrap_or(0).min(held.point.aux.len());
+            compare_aux(&held.point.aux[..by], &found.point.aux[..by]).is_eq()
+        };
+        if by.is_none() || !out.iter().any(same) {
+            out.push(found);
+        }
+    }
+    out
 }

@@ -75,19 +75,28 @@ fn buckets() -> impl Strategy<Value = Buckets> {
 }
 
 fn aggregate() -> impl Strategy<Value = Aggregate> {
-    let any =
+    let any_type =
         [Function::Count, Function::First, Function::Last, Function::Values, Function::Distinct];
     let number = [Function::Sum, Function::Min, Function::Max, Function::Spread, Function::Moments];
     let aux = prop_oneof![Just(Vec::new()), Just(vec![Aux::Tag(1), Aux::Field(2)]),];
+    let range = prop_oneof![
+        3 => Just(TimeRange::ALL),
+        1 => (time(), 0..3 * DAY).prop_map(|(first, len)| TimeRange::new(first, first + len)),
+    ];
+    let best = (1..6usize, any::<bool>(), proptest::option::of(0..2usize))
+        .prop_map(|(count, smallest, by)| Function::Best { count, smallest, by });
+    let sample = (1..6usize, 0..9u64).prop_map(|(count, seed)| Function::Sample { count, seed });
+    let numbers = proptest::sample::select(vec![0usize, 1, 4]);
     prop_oneof![
-        (proptest::sample::select(any.to_vec()), 0..5usize),
-        (proptest::sample::select(number.to_vec()), proptest::sample::select(vec![0usize, 1, 4])),
+        5 => (proptest::sample::select(any_type.to_vec()), 0..5usize),
+        5 => (proptest::sample::select(number.to_vec()), numbers.clone()),
+        2 => (best, numbers),
+        1 => (sample, 0..5usize),
     ]
     .prop_flat_map(move |(function, field)| {
-        let aux = aux.clone();
-        aux.prop_map(move |aux| {
+        (aux.clone(), range.clone()).prop_map(move |(aux, range)| {
             let travels = !matches!(function, Function::Distinct);
-            Aggregate { function, field, aux: if travels { aux } else { Vec::new() } }
+            Aggregate { function, field, aux: if travels { aux } else { Vec::new() }, range }
         })
     })
 }

@@ -6,7 +6,7 @@ use crate::shard::index::TagFilter;
 use roaring::RoaringBitmap;
 
 fn sum(field: usize) -> Vec<Aggregate> {
-    vec![Aggregate { function: Function::Sum, field, aux: Vec::new() }]
+    vec![Aggregate { function: Function::Sum, field, aux: Vec::new(), range: TimeRange::ALL }]
 }
 
 fn float(value: f64) -> Row {
@@ -147,7 +147,12 @@ fn a_scan_ends_when_it_is_cancelled_too_long_or_too_large() {
         large.memory_bytes = 10_000;
         let large = run(shard, &Arc::new(large), async |_| true, || false).await;
         assert_eq!(large, Err(ScanError::Memory { limit: 10_000 }));
-        let values = vec![Aggregate { function: Function::Values, field: 0, aux: Vec::new() }];
+        let values = vec![Aggregate {
+            function: Function::Values,
+            field: 0,
+            aux: Vec::new(),
+            range: TimeRange::ALL,
+        }];
         let output = Output::Aggregates { buckets: Buckets::One, aggregates: values };
         let mut large = question(output);
         large.memory_bytes = 10_000;
@@ -306,7 +311,12 @@ fn the_last_point_is_found_from_the_end_of_time() {
         // A series whose only points are old.
         shards.apply(&Event::Write(vec![(5, 7, float(1.0)), (5, 9, float(2.0))])).await;
         for (function, old) in [(Function::Last, false), (Function::First, true)] {
-            let aggregates = vec![Aggregate { function, field: 0, aux: vec![Aux::Tag(1)] }];
+            let aggregates = vec![Aggregate {
+                function,
+                field: 0,
+                aux: vec![Aux::Tag(1)],
+                range: TimeRange::ALL,
+            }];
             let mut request = question(Output::Aggregates { buckets: Buckets::One, aggregates });
             request.group_by = vec![b"n".as_slice().into()];
             let parts = RefCell::new(Vec::new());
