@@ -4,9 +4,11 @@
 
 mod common;
 
-use common::{folder, program, read_answer, send, start};
+use common::{folder, program, read_answer, send, start, start_to_fail};
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Instant;
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
@@ -167,4 +169,78 @@ fn acknowledged_points_survive_kill_and_another_number_of_cores() {
     assert_eq!(server.counter("ringtail_shard", "segment_values"), 1000);
     assert_eq!(server.counter("ringtail_shard", "series"), 50);
     assert!(server.query("", "SHOW DATABASES").contains("[\"d\"]"));
+}
+
+/// Waits until every shard has written its log files full, so that nothing is written to files in
+/// the background any more.
+fn await_log_files(data: &Path, bytes: u64) {
+    let full = |dir: PathBuf| {
+        let files = std::fs::read_dir(dir.join("log")).unwrap().map(Result::unwrap);
+        let sizes: Vec<u64> = files.map(|file| file.metadata().unwrap().len()).collect();
+        sizes.len() == 3 && sizes.iter().all(|size| *size == bytes)
+    };
+    let until = Instant::now() + common::DEADLINE;
+    loop {
+        let names = std::fs::read_dir(data.join("epoch-1")).unwrap().map(Result::unwrap);
+        let shards = names.filter(|one| one.file_name().to_string_lossy().starts_with("shard-"));
+        if shards.map(|one| one.path()).all(full) {
+            return;
+        }
+        assert!(Instant::now() < until, "log files are not made ready");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_ends_the_process_with_a_reason() {
+    for (request, reason) in [
+        ("POST /write?db=d HTTP/1.1\r\n", "has failed: "),
+        ("POST /query?q=CREATE+DATABASE+e HTTP/1.1\r\n", "the catalog has failed: "),
+    ] {
+        let (dir, data) = folder();
+        let errors = dir.path().join("errors");
+        let mut server = start_to_fail(&data, &errors, &["--log-file-size", "1m"]);
+        server.query("", "CREATE DATABASE d");
+        assert_eq!(server.post("/write?db=d", b"cpu v=1 1").status, 204);
+        await_log_files(&data, 1 << 20);
+        if request.contains("/query") {
+            // The catalog's file becomes longer than what the shards have written of their logs.
+            (0..40).for_each(|n| drop(server.query("", &format!("CREATE DATABASE d{n}"))));
+            server.limit_files(128 << 10);
+        } else {
+            server.limit_files(4096);
+        }
+        let mut stream = server.connect();
+        let lines: String = (0..50).map(|n| format!("cpu,n={n} v=2 2\n")).collect();
+        send(&mut stream, request, lines.as_bytes());
+        assert_eq!(server.wait().code(), Some(1));
+        let text = std::fs::read_to_string(&errors).unwrap();
+        let line = text.lines().find(|line| line.contains("has failed: ")).unwrap();
+        let file = data.to_str().unwrap();
+        assert!(line.contains(reason) && line.contains(file), "{text}");
+        assert!(line.contains("File too large"), "{text}");
+        // What was acknowledged is there again.
+        let server = start(&data, &[]);
+        let rows = server.query("d", "SELECT v FROM cpu WHERE time = 1");
+        assert!(rows.contains("[\"1970-01-01T00:00:00.000000001Z\",1]"), "{rows}");
+    }
+}
+
+#[test]
+fn a_store_that_lost_its_catalog_is_refused() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    server.query("", "CREATE DATABASE d");
+    assert_eq!(server.stop().code(), Some(0));
+    let epoch = data.join("epoch-1");
+    let names: Vec<_> = std::fs::read_dir(&epoch).unwrap().map(|entry| entry.unwrap()).collect();
+    let lost = names.iter().filter(|one| one.file_name().to_string_lossy().starts_with("catalog-"));
+    let lost: Vec<_> = lost.map(|entry| std::fs::remove_file(entry.path()).unwrap()).collect();
+    assert_eq!(lost.len(), 1);
+    let arguments = ["--data-dir", data.to_str().unwrap(), "--http-bind", "none"];
+    let (code, _, text) = run(&arguments);
+    assert_eq!(code, 1);
+    let expected = "epoch-1 has shards and no catalog; bring the file back or move the data away";
+    assert!(text.contains(expected), "{text}");
+    assert!(std::fs::read_dir(&epoch).unwrap().count() == names.len() - 1, "nothing was made");
 }

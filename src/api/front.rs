@@ -7,7 +7,6 @@ use super::passwords::Passwords;
 use super::request_id::Ids;
 use crate::config::Config;
 use crate::env::Env;
-use crate::env::notify::Notify;
 use crate::protocol::Batcher;
 use crate::query::{Facts, Server};
 use crate::route::queries::Entry;
@@ -51,9 +50,6 @@ pub struct Front<E: Env> {
     noted: Cell<u64>,
     /// Notes held back since.
     held_back: Cell<u64>,
-    /// Why this core can do nothing more, if so.
-    broken: RefCell<Option<String>>,
-    broke: Notify,
 }
 
 impl<E: Env> Front<E> {
@@ -72,8 +68,6 @@ impl<E: Env> Front<E> {
             ids,
             noted: Cell::new(0),
             held_back: Cell::new(0),
-            broken: RefCell::default(),
-            broke: Notify::default(),
         }
     }
 
@@ -89,17 +83,6 @@ impl<E: Env> Front<E> {
             0 => eprintln!("ringtail: {}", text()),
             more => eprintln!("ringtail: {} (and {more} messages not shown)", text()),
         }
-    }
-
-    /// Says that the process cannot go on.
-    pub(super) fn break_down(&self, reason: String) {
-        self.broken.borrow_mut().get_or_insert(reason);
-        self.broke.notify();
-    }
-
-    /// Comes back when the process cannot go on, with the reason.
-    pub async fn broken(&self) -> String {
-        self.broke.until(|| self.broken.borrow().clone()).await
     }
 
     /// The options.

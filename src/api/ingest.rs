@@ -55,10 +55,6 @@ impl<E: Env> Front<E> {
         match self.cluster.decide(missing.resolve(policy, mix_types)).await {
             // The policy was there when the write began.
             Err(CatalogError::PolicyNotFound(_)) => Err(IngestError::Stale),
-            Err(error @ CatalogError::Unwritable(_)) => {
-                self.break_down(error.to_string());
-                Err(error.into())
-            }
             other => Ok(other?),
         }
     }

@@ -30,6 +30,11 @@ impl<E: Env> Owner<E> {
         &self.state
     }
 
+    /// Why nothing is decided any more, if so; the process is to end then.
+    pub fn failure(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
     /// Decides commands in order. Answers per command; the records are durable on return and have
     /// to be applied by every copy in this order.
     pub async fn submit(
@@ -63,16 +68,18 @@ impl<E: Env> Owner<E> {
     }
 
     /// To be called when nothing is to be decided for now: seals the journal, which proves at the
-    /// next start that its last edit was acknowledged. A failure shows at the next `submit`.
+    /// next start that its last edit was acknowledged. See `failure` afterwards.
     pub async fn rest(&mut self) {
-        let _ = self.journal.seal().await;
+        if let Err(error) = self.journal.seal().await {
+            self.failed.get_or_insert(error.to_string());
+        }
     }
 
     async fn persist(&mut self, records: &[Record]) -> Result<(), String> {
         let bytes = record::encode(records).ok_or("out of memory")?;
         self.journal.append(&bytes).await.map_err(|error| error.to_string())?;
         let state = &self.state;
-        let snapshot = || record::encode(&state.to_records()).unwrap_or_default();
+        let snapshot = || record::encode(&state.to_records());
         match self.journal.rewrite_if_large(snapshot).await {
             // The records are durable; the file is rewritten when there is room.
             Ok(()) | Err(LogError::Full) => Ok(()),

@@ -5,38 +5,31 @@ use super::host::{Host, owns_catalog, shards_of};
 use super::hub::{CoreId, Hub};
 use super::message::{Maintenance, Mesh};
 use crate::catalog::{CatalogError, Command, Names, Owner, State, owner};
-use crate::env::sim::{Image, ROOT, Sim, SimEnv};
+use crate::env::sim::{Image, Kind, ROOT, Sim, SimEnv};
 use crate::env::{Env, Queue, Task};
 use crate::model::batch::NewSeries;
 use crate::model::{
     Batch, ColumnId, FieldType, SeriesKey, SeriesRef, ShardId, TimeRange, Value, WriteRequest,
 };
-use crate::shard::log::{self, Identity};
+use crate::shard::log::Identity;
+use crate::shard::scan::{FieldRef, Order, Output, Request};
 use crate::shard::store::Store;
-use crate::shard::{Options, Shard, journal, testing};
+use crate::shard::{Shard, journal, testing};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SHARDS: u32 = 5;
 
-fn options() -> Options {
-    let log =
-        log::Options { file_bytes: 128 << 10, first_file_bytes: 64 << 10, ..Default::default() };
-    Options {
-        log,
-        head_bytes_max: 1 << 20,
-        head_age_max: Duration::from_secs(600),
-        log_bytes_max: 1 << 30,
-        compact_idle: Duration::from_secs(300),
-        cache_bytes: 1 << 20,
-        free_bytes_min: 0,
-    }
-}
-
 /// Starts `cores` cores over the same store and gives the view of each.
 pub(crate) async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
+    start_hosts(sim, cores).await.into_iter().map(|(cluster, _)| cluster).collect()
+}
+
+/// As `start`, with the serving side of each core.
+async fn start_hosts(sim: &Sim, cores: u32) -> Vec<(Cluster, Rc<Host<SimEnv>>)> {
     let store = Store { id: 3, shards: SHARDS, epoch: 1 };
     let hubs: Vec<Mesh> = (0..cores).map(|core| Hub::new(CoreId(core), cores, 1 << 20)).collect();
     for from in &hubs {
@@ -64,14 +57,14 @@ pub(crate) async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
         let env = sim.env(mesh.here().0 as usize);
         let mut shards = Vec::new();
         for id in shards_of(mesh.here(), SHARDS, cores) {
-            let opened = Shard::open(&env, Path::new(ROOT), &store, id, options()).await;
+            let opened = Shard::open(&env, Path::new(ROOT), &store, id, testing::options()).await;
             shards.push(opened.unwrap_or_else(|error| panic!("{error}")).shard);
         }
         let catalog = Rc::new(RefCell::new(state.clone()));
         let owner = if owns_catalog(mesh.here()) { owner.take() } else { None };
         let cluster = Cluster::new(mesh, catalog, SHARDS);
-        Host::serve(env, &cluster, shards, owner);
-        clusters.push(cluster);
+        let host = Host::serve(env, &cluster, shards, owner);
+        clusters.push((cluster, host));
     }
     clusters
 }
@@ -90,6 +83,11 @@ fn create(name: &str) -> Command {
 
 /// Writes one row of each of 40 series from this core's view.
 async fn write(cluster: &Cluster, value: f64) {
+    write_rows(cluster, value, 1).await;
+}
+
+/// Writes so many rows of each of 40 series, one every millisecond.
+async fn write_rows(cluster: &Cluster, value: f64, rows: usize) {
     let (db, policy) = {
         let catalog = cluster.catalog();
         let db = catalog.database("d").unwrap();
@@ -111,11 +109,13 @@ async fn write(cluster: &Cluster, value: f64) {
             let catalog = cluster.catalog();
             let measurement = catalog.measurement(db, b"m").unwrap();
             let id = ColumnId::new(catalog.field(b"v").unwrap(), FieldType::Float);
-            let values = vec![Some(Value::Float(value)); keys.len()];
+            let values = vec![Some(Value::Float(value)); keys.len() * rows];
+            let series = (0..keys.len() as u32).map(SeriesRef::new_key);
+            let times = (0..rows as i64).map(|row| 1000 + row * 1_000_000);
             let batch = Batch {
                 partition: catalog.partition_at(policy, 1000).unwrap().id,
-                series: (0..keys.len() as u32).map(SeriesRef::new_key).collect(),
-                times: vec![1000; keys.len()],
+                series: series.flat_map(|one| std::iter::repeat_n(one, rows)).collect(),
+                times: (0..keys.len()).flat_map(|_| times.clone()).collect(),
                 columns: vec![testing::column(id, &values)],
             };
             let new = |key: &SeriesKey| NewSeries { measurement, key: key.as_bytes().into() };
@@ -199,6 +199,120 @@ fn a_store_is_served_by_another_number_of_cores() {
             let clusters = start(&sim, cores).await;
             assert!(clusters[0].catalog().database("d").is_some());
             assert_eq!(points(&clusters[0]).await, 40, "{cores} cores");
+        })
+        .unwrap();
+    }
+}
+
+/// A question for every row of the measurement that `write` fills.
+fn all_rows(cluster: &Cluster) -> Arc<Request> {
+    let catalog = cluster.catalog();
+    let (db, policy) = {
+        let db = catalog.database("d").unwrap();
+        (db.id, db.default_policy.unwrap())
+    };
+    let column = ColumnId::new(catalog.field(b"v").unwrap(), FieldType::Float);
+    Arc::new(Request {
+        db,
+        measurement: catalog.measurement(db, b"m").unwrap(),
+        partitions: catalog.partitions_in(policy, TimeRange::ALL).iter().map(|p| p.id).collect(),
+        range: TimeRange::ALL,
+        now_ns: 0,
+        series: crate::shard::index::TagFilter::All,
+        filter: None,
+        fields: vec![FieldRef { columns: vec![column], kind: FieldType::Float }],
+        tags: Vec::new(),
+        group_by: Vec::new(),
+        output: Output::Rows { visible: 1, limit: None },
+        order: Order::Ascending,
+        memory_bytes: 64 << 20,
+        deadline_ns: 0,
+    })
+}
+
+/// The answers of all shards at once; a question is killed by dropping this future.
+async fn read_all(cluster: &Cluster, request: &Arc<Request>) -> usize {
+    let mut rows = 0;
+    let scans: Vec<_> =
+        cluster.shards().map(|shard| cluster.scan(shard, request.clone())).collect();
+    for mut scan in scans {
+        while let Ok(part) = scan.next().await {
+            let crate::shard::scan::Part::Rows(part) = part else { panic!("rows") };
+            rows += part.times.len();
+        }
+    }
+    rows
+}
+
+#[test]
+fn dropping_a_question_ends_its_work_on_every_shard() {
+    for cores in [1, 2, 5] {
+        let sim = Sim::new(50 + u64::from(cores));
+        sim.run(async {
+            let clusters = start(&sim, cores).await;
+            let env = sim.env(0);
+            clusters[0].decide(create("d")).await.unwrap();
+            write_rows(&clusters[0], 1.0, 4_000).await;
+            let asker = clusters.last().unwrap();
+            for shard in asker.shards() {
+                asker.maintain(shard, Maintenance::Flush).await.unwrap();
+            }
+            let request = all_rows(asker);
+            assert_eq!(read_all(asker, &request).await, 160_000);
+            let working = || clusters.iter().map(|one| one.mesh().serving_now()).sum::<usize>();
+            assert_eq!(working(), 0);
+            // Killed before anything came, in the middle, and while all wait for credits.
+            for micros in [0, 50, 300, 1_000, 5_000, 100_000] {
+                let killed = async {
+                    env.sleep(Duration::from_micros(micros)).await;
+                    assert!(working() > 0, "{cores} cores, after {micros} us");
+                    None
+                };
+                let mut scans: Vec<_> =
+                    asker.shards().map(|shard| asker.scan(shard, request.clone())).collect();
+                let slow = async {
+                    let first = scans[0].next().await.ok();
+                    std::future::pending::<()>().await;
+                    first
+                };
+                let end = futures_lite::future::or(slow, killed).await;
+                assert!(end.is_none());
+                drop(scans);
+                env.sleep(Duration::from_millis(5)).await;
+                assert_eq!(working(), 0, "{cores} cores, after {micros} us");
+            }
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_catalog_that_cannot_be_written_says_so_at_once_and_decides_nothing_more() {
+    for (kind, nth) in [(Kind::Write, 1), (Kind::Sync, 1), (Kind::Write, 2), (Kind::Sync, 2)] {
+        let sim = Sim::new(60);
+        sim.run(async {
+            let cores = start_hosts(&sim, 2).await;
+            let (asker, other) = (&cores[1].0, &cores[0].0);
+            asker.decide(create("before")).await.unwrap();
+            sim.env(0).sleep(Duration::from_secs(1)).await;
+            sim.disk().fail_nth(nth, kind, 5);
+            let decided = asker.decide(create("during")).await;
+            let late = async {
+                sim.env(0).sleep(Duration::from_millis(100)).await;
+                None
+            };
+            let told = async { Some(cores[0].1.catalog_failed().await) };
+            let reason = futures_lite::future::or(told, late).await.unwrap();
+            assert!(reason.contains("catalog-"), "{reason}");
+            // The second write is the seal: the decision before it stands.
+            let refused = Err(CatalogError::Unwritable(reason));
+            assert_eq!(decided, if nth == 1 { refused.clone() } else { Ok(()) });
+            assert_eq!(other.decide(create("after")).await, refused);
+            for cluster in [asker, other] {
+                let catalog = cluster.catalog();
+                assert_eq!(catalog.database("during").is_some(), nth == 2);
+                assert!(catalog.database("after").is_none());
+            }
         })
         .unwrap();
     }

@@ -41,6 +41,16 @@ type Answers = Vec<Result<(), CatalogError>>;
 struct Decisions {
     queue: RefCell<VecDeque<(Vec<Command>, Giver<Answers>)>>,
     filled: Notify,
+    /// Why nothing is decided any more.
+    failure: RefCell<Option<String>>,
+    failed: Notify,
+}
+
+impl Decisions {
+    fn fail(&self, reason: &str) {
+        self.failure.borrow_mut().get_or_insert_with(|| reason.to_owned());
+        self.failed.notify();
+    }
 }
 
 impl<E: Env> Host<E> {
@@ -72,6 +82,13 @@ impl<E: Env> Host<E> {
         self.shards.values()
     }
 
+    /// Comes back when the catalog can decide nothing any more, with the reason; on a core that does
+    /// not own it never.
+    pub async fn catalog_failed(&self) -> String {
+        let Some(decisions) = &self.decisions else { return std::future::pending().await };
+        decisions.failed.until(|| decisions.failure.borrow().clone()).await
+    }
+
     fn accept(self: Rc<Self>, _from: CoreId, request: Request, responder: Responder<Talk>) {
         let queue = match &request {
             Request::Write { .. } | Request::Decide { .. } => Queue::Ingest,
@@ -99,7 +116,9 @@ impl<E: Env> Host<E> {
                 None => Reply::Lost,
             },
             Request::Lookup { shard, lookup } => match self.shards.get(&shard) {
-                Some(shard) => Reply::Found(scan::lookup(shard, &lookup).await),
+                Some(shard) => {
+                    Reply::Found(scan::lookup(shard, &lookup, || responder.is_cancelled()).await)
+                }
                 None => Reply::Lost,
             },
             Request::Delete { shard, delete } => match self.shards.get(&shard) {
@@ -275,6 +294,9 @@ async fn decide_all<E: Env>(mesh: Mesh, mut owner: Owner<E>, decisions: Rc<Decis
         }
         if decisions.queue.borrow().is_empty() {
             owner.rest().await;
+        }
+        if let Some(reason) = owner.failure() {
+            decisions.fail(reason);
         }
     }
 }

@@ -212,6 +212,11 @@ impl<T: Traffic> Hub<T> {
         outbox.filled.until(take).await
     }
 
+    /// Requests that are being answered here.
+    pub fn serving_now(&self) -> usize {
+        self.inner.serving.borrow().len()
+    }
+
     /// Packets that wait to leave for a core.
     pub fn queued(&self, to: CoreId) -> usize {
         self.inner.outboxes.get(to.0 as usize).map_or(0, |outbox| outbox.packets.borrow().len())

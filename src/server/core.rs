@@ -66,7 +66,8 @@ pub async fn run(plan: Plan, env: RealEnv) -> Result<(), String> {
         watch_shard(&env, shard.clone(), plan.events.clone());
     }
     let cluster = Cluster::new(mesh, catalog, found.store.shards);
-    let _host = Host::serve(env.clone(), &cluster, shards, owner);
+    let host = Host::serve(env.clone(), &cluster, shards, owner);
+    watch_catalog(&env, host, plan.events.clone());
     let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));
     tell(&plan.events, Event::CoreReady);
     wait_for(&env, &plan.shared, Phase::Serving, LOOK_SOON).await;
@@ -185,6 +186,14 @@ fn watch_shard(env: &RealEnv, shard: Shard<RealEnv>, events: Sender<Event>) {
     env.spawn(Queue::Ingest, watch).detach();
 }
 
+fn watch_catalog(env: &RealEnv, host: Rc<Host<RealEnv>>, events: Sender<Event>) {
+    let watch = async move {
+        let reason = host.catalog_failed().await;
+        tell(&events, Event::Failed(format!("the catalog has failed: {reason}")));
+    };
+    env.spawn(Queue::Ingest, watch).detach();
+}
+
 async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(), String> {
     let connections = Connections::default();
     let rooms = [Room::default(), Room::default()];
@@ -197,9 +206,6 @@ async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(
     }
     tell(&plan.events, Event::Listening);
     sweep_for_ever(env, front.clone(), connections.clone());
-    let (broken, events) = (front.clone(), plan.events.clone());
-    let watch = async move { tell(&events, Event::Failed(broken.broken().await)) };
-    env.spawn(Queue::Ingest, watch).detach();
 
     wait_for(env, &plan.shared, Phase::Draining, LOOK).await;
     connections.drain();

@@ -17,6 +17,8 @@ use crate::codec::chunk::Effort;
 use crate::env::{Disk, Env};
 use crate::model::{Bitmap, PartitionId};
 use crate::shard::block::Block;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,14 +35,51 @@ const STEP_ROWS: usize = 8192;
 /// How often days are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A dead file, unlinked when nobody else holds its reader; index files have none.
-pub(super) type Doomed<E> = (u64, Option<Rc<Reader<E>>>);
+/// A dead file, unlinked when nobody else holds its reader.
+pub(super) enum Doomed<E: Env> {
+    /// Without a reader when no section of it was in sight any more.
+    Segment(u64, Option<Rc<Reader<E>>>),
+    /// Read at the start only.
+    Index(u64),
+}
+
+impl<E: Env> Doomed<E> {
+    fn is_free(&self) -> bool {
+        match self {
+            Doomed::Segment(_, Some(reader)) => Rc::strong_count(reader) == 1,
+            Doomed::Segment(_, None) | Doomed::Index(_) => true,
+        }
+    }
+
+    /// The same file, closed.
+    fn without_reader(self) -> Doomed<E> {
+        match self {
+            Doomed::Segment(file, _) => Doomed::Segment(file, None),
+            Doomed::Index(file) => Doomed::Index(file),
+        }
+    }
+
+    fn file(&self) -> u64 {
+        match self {
+            Doomed::Segment(file, _) | Doomed::Index(file) => *file,
+        }
+    }
+
+    fn path(&self, dir: &Path) -> PathBuf {
+        match self {
+            Doomed::Segment(file, _) => names::segment(dir, *file),
+            Doomed::Index(file) => names::index(dir, *file),
+        }
+    }
+}
 
 /// Sections to be merged into one.
 struct Job<E: Env> {
     place: (PartitionId, i32),
     sections: Vec<Section<E>>,
     effort: Effort,
+    /// The day's oldest section is among them: nothing that an expired row hides is left out.
+    whole: bool,
 }
 
 impl<E: Env> Shard<E> {
@@ -105,17 +144,17 @@ impl<E: Env> Inner<E> {
         let quiet = u128::from(age_ns) >= self.options.compact_idle.as_nanos();
         let Some(first_light) = light else {
             let several = sections.len() > 1 && (now || quiet);
-            return several.then_some(Job { place, sections, effort: Effort::Pco });
+            return several.then_some(Job { place, sections, effort: Effort::Pco, whole: true });
         };
         let bytes = |all: &[Section<E>]| all.iter().map(|s| s.meta.bytes).sum::<u64>();
         let (packed, late) = sections.split_at_checked(first_light)?;
         let worth = bytes(late) * LATE_SHARE >= bytes(packed) || age_ns >= LATE_AGE_NS;
         if now || (quiet && worth) {
-            return Some(Job { place, sections, effort: Effort::Pco });
+            return Some(Job { place, sections, effort: Effort::Pco, whole: true });
         }
-        let late = late.to_vec();
-        let many = late.len() >= LIGHT_SECTIONS;
-        many.then_some(Job { place, sections: late, effort: Effort::Light })
+        let (sections, whole) = (late.to_vec(), packed.is_empty());
+        let many = sections.len() >= LIGHT_SECTIONS;
+        many.then_some(Job { place, sections, effort: Effort::Light, whole })
     }
 
     async fn run_job(&self, job: Job<E>) -> Result<(), String> {
@@ -216,7 +255,7 @@ impl<E: Env> Inner<E> {
         &self,
         job: &Job<E>,
         file_id: u64,
-        path: &std::path::Path,
+        path: &Path,
     ) -> Result<Option<FileMeta>, SegmentError> {
         let mut inputs = Vec::new();
         for section in &job.sections {
@@ -239,7 +278,9 @@ impl<E: Env> Inner<E> {
                 }
             }
             let Some(mut block) = merger.next(STEP_ROWS) else { continue };
-            drop_expired(&mut block, self.env.now_wall());
+            if job.whole {
+                drop_expired(&mut block, self.env.now_wall());
+            }
             if block.rows() > 0 {
                 if writer.is_none() {
                     let mut fresh = Writer::create(&self.env, path, self.ident(file_id)).await?;
@@ -297,36 +338,43 @@ impl<E: Env> Inner<E> {
                 sections.find(|s| s.reader.ident().file_id == file).map(|s| s.reader.clone())
             };
             let gone = all.into_iter().filter(|file| manifest.removed.contains(file));
-            gone.map(|file| (file, reader_of(file))).collect()
+            gone.map(|file| Doomed::Segment(file, reader_of(file))).collect()
         };
         self.install(|version| version.remove(removed));
         self.doomed.borrow_mut().extend(dead);
     }
 
     async fn unlink_doomed(&self) -> Result<(), String> {
-        let is_free =
-            |reader: &Option<Rc<_>>| reader.as_ref().is_none_or(|r| Rc::strong_count(r) == 1);
         let all = std::mem::take(&mut *self.doomed.borrow_mut());
-        let (free, held): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, r)| is_free(r));
+        let (free, held): (Vec<_>, Vec<_>) = all.into_iter().partition(Doomed::is_free);
         self.doomed.borrow_mut().extend(held);
         if free.is_empty() {
             return Ok(());
         }
-        let mut files = Vec::new();
-        for (file, reader) in free {
-            let is_segment = reader.is_some();
-            drop(reader);
-            self.cache.forget_file(file);
-            let path = if is_segment {
-                names::segment(&self.dir, file)
-            } else {
-                names::index(&self.dir, file)
-            };
-            self.env.disk().remove(&path).await.map_err(|error| error.to_string())?;
-            files.push(file);
+        let mut gone = Vec::new();
+        let mut outcome = Ok(());
+        for doomed in free {
+            let doomed = doomed.without_reader();
+            self.cache.forget_file(doomed.file());
+            match self.env.disk().remove(&doomed.path(&self.dir)).await {
+                Ok(()) => gone.push(doomed),
+                // An earlier try removed it and did not come to say so.
+                Err(error) if error.kind() == ErrorKind::NotFound => gone.push(doomed),
+                Err(error) => {
+                    self.doomed.borrow_mut().push(doomed);
+                    outcome = Err(error.to_string());
+                }
+            }
         }
-        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-        self.edit(|| manifest::Edit::Forget { files }).await
+        if let Err(error) = self.env.disk().sync_dir(&self.dir).await {
+            self.doomed.borrow_mut().extend(gone);
+            return Err(error.to_string());
+        }
+        let files: Vec<u64> = gone.iter().map(Doomed::file).collect();
+        if !files.is_empty() {
+            self.edit(|| manifest::Edit::Forget { files }).await?;
+        }
+        outcome
     }
 
     /// Replaces all index files by one that holds every living series.
@@ -336,7 +384,7 @@ impl<E: Env> Inner<E> {
         let base = self.write_index(task).await?;
         self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
         self.edit(|| manifest::Edit::MergeIndex { base, merged: merged.clone() }).await?;
-        self.doomed.borrow_mut().extend(merged.into_iter().map(|file| (file, None)));
+        self.doomed.borrow_mut().extend(merged.into_iter().map(Doomed::Index));
         Ok(())
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! A delete is a log record with a sequence number T. In the active head matching rows go at once;
 //! every other source obeys the tombstone if all of its records are older than T. So a row written
-//! after the delete shows, whenever it is flushed or merged.
+//! after the delete shows, whenever it is flushed or merged. Scans under way obey it from then on.
 
 use super::tombstone::{Tombstone, Tombstones};
 use super::{Inner, Shard, manifest};
 use crate::env::Env;
 use crate::model::{DbId, MeasurementId, PartitionId, TimeRange};
 use roaring::RoaringBitmap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 impl<E: Env> Inner<E> {
     /// A durable delete record takes effect; replay comes through here too.
     pub(super) fn apply_delete(&self, seq: u64, series: RoaringBitmap, range: TimeRange) {
         self.head.borrow_mut().delete(seq, &series, range);
+        for scan in self.scans.borrow().iter().filter_map(Weak::upgrade) {
+            scan.borrow_mut().push(Tombstone { seq, series: series.clone(), range });
+        }
         self.install(|version| {
             let mut tombstones = Tombstones::clone(&version.tombstones);
             tombstones.push(Tombstone { seq, series, range });

@@ -4,12 +4,12 @@
 //! the other. What a restart finds must be the rows after the acknowledged steps, or after one more
 //! (the step under way counts whole or not at all); then the shard must go on working.
 
-use super::log::{self, SyncPolicy};
+use super::log;
 use super::merge::Merger;
 use super::segment::Select;
 use super::source::passes;
 use super::store::Store;
-use super::testing::{self, Row, Rows};
+use super::testing::{self, Row, Rows, options};
 use super::{Options, Shard, head};
 use crate::env::Env;
 use crate::env::sim::{Image, Kind, ROOT, SimEnv, cut_everywhere, test};
@@ -23,37 +23,17 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-const STORE: Store = Store { id: 7, shards: 1, epoch: 1 };
-const DAY: i64 = crate::model::time::DAY_NS;
+pub(super) const STORE: Store = Store { id: 7, shards: 1, epoch: 1 };
+pub(super) const DAY: i64 = crate::model::time::DAY_NS;
 
-fn options() -> Options {
-    Options {
-        log: log::Options {
-            file_bytes: 128 << 10,
-            first_file_bytes: 64 << 10,
-            spares: 1,
-            spares_max: 3,
-            sync: SyncPolicy::Always,
-            seal_after: Duration::from_millis(20),
-            accept_loss: false,
-        },
-        head_bytes_max: 1 << 20,
-        head_age_max: Duration::from_secs(600),
-        log_bytes_max: 1 << 30,
-        compact_idle: Duration::from_secs(300),
-        cache_bytes: 1 << 20,
-        free_bytes_min: 0,
-    }
-}
-
-async fn open(env: &SimEnv) -> Shard<SimEnv> {
+pub(super) async fn open(env: &SimEnv) -> Shard<SimEnv> {
     let opened = Shard::open(env, Path::new(ROOT), &STORE, ShardId(0), options()).await;
     opened.unwrap_or_else(|error| panic!("{error}")).shard
 }
 
 /// One step of the life.
 #[derive(Clone)]
-enum Step {
+pub(super) enum Step {
     /// Series number, time, field, value.
     Write(Vec<(u32, i64, u32, i64)>),
     Delete(u32, TimeRange),
@@ -85,15 +65,15 @@ fn script() -> Vec<Step> {
     ]
 }
 
-fn column(field: u32) -> ColumnId {
+pub(super) fn column(field: u32) -> ColumnId {
     ColumnId::new(FieldNo(field), FieldType::Integer)
 }
 
-fn key_of(series: u32) -> SeriesKey {
+pub(super) fn key_of(series: u32) -> SeriesKey {
     SeriesKey::build(b"m", &[(b"s", series.to_string().as_bytes())]).unwrap()
 }
 
-fn request(rows: &[(u32, i64, u32, i64)]) -> WriteRequest {
+pub(super) fn request(rows: &[(u32, i64, u32, i64)]) -> WriteRequest {
     let mut keys: Vec<u32> = rows.iter().map(|row| row.0).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -113,7 +93,7 @@ fn request(rows: &[(u32, i64, u32, i64)]) -> WriteRequest {
     WriteRequest { db: DbId(1), new_series: keys.iter().map(new).collect(), batches: vec![batch] }
 }
 
-fn model(steps: &[Step]) -> Rows {
+pub(super) fn model(steps: &[Step]) -> Rows {
     let mut rows = Rows::new();
     for step in steps {
         match step {
@@ -134,7 +114,7 @@ fn model(steps: &[Step]) -> Rows {
     rows
 }
 
-async fn run_step(shard: &Shard<SimEnv>, step: &Step) {
+pub(super) async fn run_step(shard: &Shard<SimEnv>, step: &Step) {
     let one = |series: u32| {
         let id = shard.index().lookup(DbId(1), key_of(series).as_bytes());
         id.map(|id| id.0).into_iter().collect()
@@ -154,7 +134,7 @@ async fn run_step(shard: &Shard<SimEnv>, step: &Step) {
 }
 
 /// All rows that a reader sees, by series number instead of id.
-async fn read(shard: &Shard<SimEnv>) -> Rows {
+pub(super) async fn read(shard: &Shard<SimEnv>) -> Rows {
     let sources = shard.sources(PartitionId(1));
     let mut blocks = Vec::new();
     let mut seqs = Vec::new();

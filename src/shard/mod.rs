@@ -12,6 +12,8 @@ pub mod block;
 pub mod cache;
 mod compact;
 mod delete;
+#[cfg(test)]
+mod fault_tests;
 mod flush;
 pub mod head;
 pub mod index;
@@ -47,8 +49,9 @@ use journal::Journal;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
+use tombstone::Tombstones;
 use version::{Sources, Version};
 
 /// Limits of one shard.
@@ -118,6 +121,8 @@ struct Inner<E: Env> {
     log: log::Writer<E>,
     manifest: RefCell<manifest::State>,
     journal: RefCell<Option<Journal<E>>>,
+    /// Who reads now and must hear of deletes (see `version::Later`).
+    scans: RefCell<Vec<Weak<RefCell<Tombstones>>>>,
     /// Held while the manifest is written.
     editing: Gate,
     /// The newest manifest edit; every commit carries it.
@@ -176,7 +181,12 @@ impl<E: Env> Shard<E> {
     /// What a scan of one partition reads: taken together, at one moment.
     pub fn sources(&self, partition: PartitionId) -> Sources<E> {
         let version = self.version();
+        let later = version::Later::default();
+        let mut scans = self.inner.scans.borrow_mut();
+        scans.retain(|one| one.strong_count() > 0);
+        scans.push(Rc::downgrade(&later));
         Sources {
+            later,
             frozen: version.frozen.as_ref().and_then(|frozen| frozen.view(partition)),
             active: self.inner.head.borrow().view(partition),
             frozen_seq: self.inner.frozen_seq.get(),
@@ -188,7 +198,9 @@ impl<E: Env> Shard<E> {
     pub fn partitions(&self) -> Vec<PartitionId> {
         let head = self.inner.head.borrow();
         let mut all: Vec<PartitionId> = head.partitions().map(|(id, ..)| id).collect();
-        all.extend(self.inner.version.borrow().sections.keys().map(|(id, _)| *id));
+        let version = self.inner.version.borrow();
+        all.extend(version.frozen.iter().flat_map(|frozen| frozen.partitions().map(|(id, ..)| id)));
+        all.extend(version.sections.keys().map(|(id, _)| *id));
         all.sort_unstable();
         all.dedup();
         all
@@ -287,10 +299,8 @@ impl<E: Env> Inner<E> {
         let number = journal.append(&bytes).await.map_err(|error| error.to_string())?;
         self.edit.set(number);
         self.manifest.borrow_mut().apply(&edit);
-        // An empty snapshot reads as that of a new store: memory that runs out here must not write
-        // one.
-        let snapshot = manifest::encode_state(&self.manifest.borrow()).ok_or("out of memory")?;
-        match journal.rewrite_if_large(|| snapshot).await {
+        let snapshot = || manifest::encode_state(&self.manifest.borrow());
+        match journal.rewrite_if_large(snapshot).await {
             // The edit is durable; the file is rewritten when there is room.
             Ok(()) | Err(log::LogError::Full) => {}
             Err(error) => return Err(error.to_string()),

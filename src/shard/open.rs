@@ -188,6 +188,7 @@ impl<E: Env> Parts<E> {
             edit: Cell::new(journal.last_edit()),
             manifest: RefCell::new(state),
             journal: RefCell::new(Some(journal)),
+            scans: RefCell::default(),
             editing: Gate::default(),
             queue: RefCell::new(VecDeque::new()),
             queued: Notify::default(),
@@ -225,6 +226,7 @@ impl<E: Env> Inner<E> {
 
     fn start(self: &Rc<Self>) {
         self.env.spawn(Queue::Ingest, self.clone().commit_loop()).detach();
+        self.env.spawn(Queue::Ingest, self.clone().watch_log()).detach();
         self.env.spawn(Queue::Background, self.clone().flush_loop()).detach();
         self.env.spawn(Queue::Background, self.clone().compact_loop()).detach();
         self.freeze_if_due();

@@ -1,13 +1,36 @@
-//! Helpers for tests of Blocks: a slow, obvious model of rows, and the invariants of a Block.
+//! Helpers for tests: options of a small shard; a slow, obvious model of rows, and the invariants
+//! of a Block.
 //!
 //! The model is a map from (measurement, series, time) to the row's values; a Block reads into it
 //! row by row, so that whatever gives Blocks can be compared with whatever the model says.
 
+use super::Options;
 use super::block::{Block, step_of};
+use super::log;
 use crate::model::{
     Bitmap, Column, ColumnId, FieldNo, FieldType, MeasurementId, SeriesId, Strings, Value, Values,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Options of a shard with small files: every commit is synced, nothing happens by age.
+pub fn options() -> Options {
+    Options {
+        log: log::Options {
+            file_bytes: 128 << 10,
+            first_file_bytes: 64 << 10,
+            spares: 1,
+            spares_max: 3,
+            ..log::Options::default()
+        },
+        head_bytes_max: 1 << 20,
+        head_age_max: Duration::from_secs(600),
+        log_bytes_max: 1 << 30,
+        compact_idle: Duration::from_secs(300),
+        cache_bytes: 1 << 20,
+        free_bytes_min: 0,
+    }
+}
 
 pub type RowKey = (MeasurementId, SeriesId, i64);
 pub type Row = BTreeMap<ColumnId, Value>;

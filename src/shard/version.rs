@@ -7,6 +7,7 @@ use super::segment::{Reader, SectionMeta};
 use super::tombstone::Tombstones;
 use crate::env::Env;
 use crate::model::{PartitionId, TimeRange};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -83,9 +84,14 @@ impl<E: Env> Version<E> {
     }
 }
 
+/// Deletes that came after a scan had taken its sources. The active head loses their rows at once,
+/// so what these rows had overwritten elsewhere must go, too. All rows of the scan are older.
+pub type Later = Rc<RefCell<Tombstones>>;
+
 /// What one scan sees of one partition: all sources, oldest records first.
 pub struct Sources<E: Env> {
     pub version: Rc<Version<E>>,
+    pub later: Later,
     pub frozen: Option<HeadView>,
     pub active: Option<HeadView>,
     /// Sequence numbers up to which the frozen head reaches; the active head is newer than all.

@@ -11,7 +11,7 @@
 use super::index::{Index, IndexError};
 use super::log::record;
 use super::log::{Definition, LogError};
-use super::{Inner, Shard};
+use super::{Inner, Shard, log};
 use crate::env::Env;
 use crate::env::notify::{Giver, promise};
 use crate::model::{
@@ -24,9 +24,27 @@ use std::time::Duration;
 
 /// Encoded records beyond this wait for the next commit (bytes).
 const COMMIT_BYTES: usize = 4 << 20;
-/// A Batch larger than this becomes several records, so that every record fits into a commit
-/// (bytes).
-const RECORD_BYTES: usize = 2 << 20;
+/// Series of one delete or retirement; a larger set becomes several.
+const IDS_MAX: usize = 1 << 16;
+/// Most bytes of an id in a record.
+const ID_BYTES: usize = 5;
+
+/// How large records and commits become, so that every commit fits into a log file.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// A commit ends with the record that brings it here (bytes).
+    commit: usize,
+    /// A Batch, or a list of definitions, larger than this becomes several records (bytes).
+    record: usize,
+}
+
+impl Sizes {
+    fn of(options: &log::Options) -> Sizes {
+        let half = usize::try_from(options.file_bytes / 2).unwrap_or(usize::MAX);
+        let commit = COMMIT_BYTES.min(half);
+        Sizes { commit, record: commit / 2 }
+    }
+}
 
 /// What a write gives back.
 #[derive(Debug)]
@@ -72,11 +90,27 @@ impl<E: Env> Shard<E> {
     }
 
     /// Deletes the rows of these series within a range; comes back when that is durable and
-    /// visible.
+    /// visible. A large set is worked through in parts, in order of the ids.
     pub async fn delete(&self, series: RoaringBitmap, range: TimeRange) -> Result<(), WriteError> {
-        let (done, result) = promise();
-        self.inner.submit(Pending::Delete { series, range, done })?;
-        result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
+        for series in self.parts(&series) {
+            let (done, result) = promise();
+            self.inner.submit(Pending::Delete { series, range, done })?;
+            result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))?;
+        }
+        Ok(())
+    }
+
+    /// The parts of a set that each fit into a record; one of an empty set.
+    fn parts(&self, series: &RoaringBitmap) -> impl Iterator<Item = RoaringBitmap> {
+        let record = Sizes::of(&self.inner.options.log).record;
+        let ids_max = IDS_MAX.min(record / ID_BYTES).max(1);
+        let mut ids = series.iter();
+        let mut first = true;
+        std::iter::from_fn(move || {
+            let part: RoaringBitmap = ids.by_ref().take(ids_max).collect();
+            let wanted = std::mem::take(&mut first) || !part.is_empty();
+            wanted.then_some(part)
+        })
     }
 
     /// From here until the watch is dropped, series that get rows are not retired: whoever looks
@@ -87,11 +121,14 @@ impl<E: Env> Shard<E> {
         Watch(self.inner.clone())
     }
 
-    /// Ends these series: their keys get new ids when seen again.
+    /// Ends these series: their keys get new ids when seen again. Parts as in `delete`.
     pub async fn retire(&self, series: RoaringBitmap) -> Result<(), WriteError> {
-        let (done, result) = promise();
-        self.inner.submit(Pending::Retire { series, done })?;
-        result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))
+        for series in self.parts(&series) {
+            let (done, result) = promise();
+            self.inner.submit(Pending::Retire { series, done })?;
+            result.await.unwrap_or_else(|| Err(WriteError::Failed(self.reason())))?;
+        }
+        Ok(())
     }
 
     fn reason(&self) -> String {
@@ -147,6 +184,12 @@ impl<E: Env> Inner<E> {
             }
         }
         self.queue.borrow_mut().clear();
+    }
+
+    /// Runs for the shard's life: a log that fails between two writes ends it, too.
+    pub(super) async fn watch_log(self: Rc<Self>) {
+        let reason = self.log.failed().await;
+        self.fail(reason);
     }
 
     /// Writes a group: one commit, or several when a single request is larger than a commit should
@@ -213,9 +256,9 @@ impl<E: Env> Inner<E> {
 
     /// A retirement ends its group: rows behind it must see that the series are no more.
     fn encode_group(&self) -> Group {
-        let mut group = Group::default();
+        let mut group = Group::new(Sizes::of(&self.options.log));
         group.push_definitions(std::mem::take(&mut *self.owed.borrow_mut()));
-        while group.bytes.len() < COMMIT_BYTES && !group.ends_series() {
+        while group.bytes.len() < group.sizes.commit && !group.ends_series() {
             // A retirement is decided when everything before it is applied.
             let retires = matches!(self.queue.borrow().front(), Some(Pending::Retire { .. }));
             if retires && !group.steps.is_empty() {
@@ -348,8 +391,8 @@ impl Interner<'_> {
 }
 
 /// Records of one commit, and what to do when it is durable.
-#[derive(Default)]
 struct Group {
+    sizes: Sizes,
     bytes: Vec<u8>,
     count: u32,
     /// Where the records are cut into commits: bytes and records before each cut.
@@ -384,6 +427,10 @@ enum Step {
 }
 
 impl Group {
+    fn new(sizes: Sizes) -> Group {
+        Group { sizes, bytes: Vec::new(), count: 0, cuts: Vec::new(), steps: Vec::new() }
+    }
+
     fn push_write(
         &mut self,
         write: WriteRequest,
@@ -401,12 +448,12 @@ impl Group {
     fn push_batch(&mut self, batch: &Batch, ids: &[SeriesId]) {
         let values: usize = batch.columns.iter().map(|column| column.values.bytes()).sum();
         let bytes = values + batch.rows() * 12;
-        if bytes <= RECORD_BYTES {
+        if bytes <= self.sizes.record {
             record::put_rows(batch, ids, &mut self.bytes);
             self.count += 1;
             return self.cut_if_due();
         }
-        let step = (batch.rows() * RECORD_BYTES / bytes).max(1);
+        let step = (batch.rows() * self.sizes.record / bytes).max(1);
         for start in (0..batch.rows()).step_by(step) {
             let rows = start..(start + step).min(batch.rows());
             let part = batch.slice(rows.clone());
@@ -418,12 +465,13 @@ impl Group {
 
     /// Definitions of series, in records that each fit into a commit.
     fn push_definitions(&mut self, definitions: Vec<Definition>) {
+        let record = self.sizes.record;
         let mut rest = definitions;
         while !rest.is_empty() {
             let mut bytes = 0;
             let mut fits = |one: &Definition| {
                 bytes += one.key.as_bytes().len() + 16;
-                bytes <= RECORD_BYTES
+                bytes <= record
             };
             let count = rest.iter().take_while(|one| fits(one)).count().max(1);
             let behind = rest.split_off(count.min(rest.len()));
@@ -438,7 +486,7 @@ impl Group {
     /// Begins another commit where this one is long enough.
     fn cut_if_due(&mut self) {
         let cut = self.cuts.last().map_or(0, |(end, _)| *end);
-        if self.bytes.len() - cut >= COMMIT_BYTES {
+        if self.bytes.len() - cut >= self.sizes.commit {
             self.cuts.push((self.bytes.len(), self.count));
         }
     }

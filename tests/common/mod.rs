@@ -36,7 +36,20 @@ pub fn program() -> Command {
 
 /// Starts a server on free ports.
 pub fn start(data: &Path, flags: &[&str]) -> Server {
-    let mut command = program();
+    start_as(program(), data, flags)
+}
+
+/// Starts a server whose writes to files can be made to fail (`Server::limit_files`); what it says
+/// of its end goes to the file `errors`.
+pub fn start_to_fail(data: &Path, errors: &Path, flags: &[&str]) -> Server {
+    let mut command = Command::new("/bin/sh");
+    // A write behind the limit is an error then, and not the end of the process.
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ringtail")]);
+    command.env_clear().stdin(Stdio::null()).stderr(std::fs::File::create(errors).unwrap());
+    start_as(command, data, flags)
+}
+
+fn start_as(mut command: Command, data: &Path, flags: &[&str]) -> Server {
     command.args(["serve", "--http-bind", "127.0.0.1:0", "--telnet-bind", "127.0.0.1:0"]);
     command.arg("--data-dir").arg(data).args(flags);
     if !flags.contains(&"--cores") {
@@ -63,6 +76,17 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let number = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &number]).status().unwrap().success());
+    }
+
+    /// From now on nothing is written behind the first `bytes` of any file.
+    pub fn limit_files(&self, bytes: u64) {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        let process = self.child.id() as libc::pid_t;
+        // SAFETY: the structure lives through the call, and nothing is asked back.
+        let done = unsafe {
+            libc::prlimit(process, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut())
+        };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
 
     /// Waits for the end.

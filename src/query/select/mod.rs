@@ -192,7 +192,7 @@ impl Shape<'_> {
             output,
             order: if descending { Order::Descending } else { Order::Ascending },
             memory_bytes: context.options.memory_bytes,
-            timeout_ns: context.options.timeout_ns,
+            deadline_ns: context.options.timeout_ns,
         }))
     }
 

@@ -136,10 +136,11 @@ impl<E: Env> Journal<E> {
     }
 
     /// Replaces snapshot and edits by `snapshot`, which holds what all edits so far amount to, when
-    /// the file has grown over `REWRITE_BYTES`. `Full` leaves everything as it was.
+    /// the file has grown over `REWRITE_BYTES`; `snapshot` is asked only then. `Full`, and a
+    /// snapshot that cannot be made (`None`: no memory), leave everything as it was.
     pub async fn rewrite_if_large(
         &mut self,
-        snapshot: impl FnOnce() -> Vec<u8>,
+        snapshot: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Result<(), JournalError> {
         let current = &self.current;
         let grown = current.offset - current.snapshot_end;
@@ -148,7 +149,9 @@ impl<E: Env> Journal<E> {
         }
         self.check()?;
         let (number, last_edit) = (current.number, current.last_edit);
-        let content = (Some(snapshot()), Vec::new());
+        // An empty snapshot would read as that of a new store: without memory none is written.
+        let Some(snapshot) = snapshot() else { return Ok(()) };
+        let content = (Some(snapshot), Vec::new());
         self.poison = Some("a rewrite was abandoned".to_owned());
         let home = Home { env: &self.env, dir: &self.dir, name: &self.name, place: &self.place };
         match home.create(number + 1, last_edit, &content).await {

@@ -48,7 +48,7 @@ async fn life(env: &SimEnv, acked: &RefCell<u64>, edits: u64) -> Result<(), Jour
         let next = journal.last_edit() + 1;
         assert_eq!(journal.append(&edit(next)).await?, next);
         *acked.borrow_mut() = next;
-        journal.rewrite_if_large(|| snapshot(next)).await?;
+        journal.rewrite_if_large(|| Some(snapshot(next))).await?;
         if next % 3 == 0 {
             journal.seal().await?;
         }
@@ -188,7 +188,7 @@ fn a_full_disk_during_a_rewrite_changes_nothing() {
         }
         sim.disk().set_free_bytes(4096);
         let last = journal.last_edit();
-        let full = journal.rewrite_if_large(|| snapshot(last)).await;
+        let full = journal.rewrite_if_large(|| Some(snapshot(last))).await;
         assert!(matches!(full, Err(LogError::Full)), "{full:?}");
         sim.disk().set_free_bytes(1 << 30);
         journal.append(&edit(last + 1)).await.unwrap();
@@ -197,4 +197,26 @@ fn a_full_disk_during_a_rewrite_changes_nothing() {
     done.unwrap();
     let next = Sim::restart(2, sim.disk().power_cut(CutMode::KeepAll));
     next.run(life(&next.env(0), &acked, 2)).unwrap().unwrap();
+}
+
+#[test]
+fn a_snapshot_is_made_only_for_a_large_file_and_without_one_nothing_changes() {
+    let sim = Sim::new(3);
+    sim.run(async {
+        let mut journal = opened(&sim.env(0), 0).await.unwrap();
+        let mut asked = Vec::new();
+        for next in 1..=40u64 {
+            journal.append(&edit(next)).await.unwrap();
+            let ask = || {
+                asked.push(next);
+                None
+            };
+            journal.rewrite_if_large(ask).await.unwrap();
+        }
+        // Four edits of 300 KB make the file large; without a snapshot it stays so.
+        assert_eq!(asked, (28..=40).collect::<Vec<_>>());
+        drop(journal);
+        opened(&sim.env(0), 40).await.unwrap();
+    })
+    .unwrap();
 }

@@ -8,6 +8,7 @@
 use super::files::{self, LogFile};
 use super::frame::{self, FIRST_COMMIT, Head, Place};
 use super::{COMMIT_BYTES_MAX, LogError, Options, SyncPolicy, is_full};
+use crate::env::notify::Notify;
 use crate::env::{Env, File, Queue, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -114,6 +115,7 @@ struct Inner<E: Env> {
     state: RefCell<State<E>>,
     in_flight: Cell<bool>,
     poison: RefCell<Option<String>>,
+    poisoned: Notify,
     /// The commit that waits for a spare file.
     waiting: RefCell<Option<Waker>>,
 }
@@ -170,6 +172,7 @@ impl<E: Env> Writer<E> {
             state: RefCell::new(state),
             in_flight: Cell::new(false),
             poison: RefCell::new(None),
+            poisoned: Notify::default(),
             waiting: RefCell::new(None),
         });
         Writer { inner }
@@ -311,6 +314,12 @@ impl<E: Env> Writer<E> {
         self.inner.poison.borrow().clone()
     }
 
+    /// Comes back when nothing is acknowledged any more, with the reason: also when a write or sync
+    /// in the background was what failed.
+    pub async fn failed(&self) -> String {
+        self.inner.poisoned.until(|| self.poisoned()).await
+    }
+
     /// The options the log was opened with.
     pub fn options(&self) -> Options {
         self.inner.options
@@ -343,7 +352,7 @@ async fn sync_later<E: Env>(env: E, weak: Weak<Inner<E>>, after: Duration) {
     let Some(inner) = weak.upgrade() else { return };
     inner.state.borrow_mut().sync_planned = false;
     if inner.poison.borrow().is_none() {
-        // A failure poisons the log, which the next commit reports.
+        // A failure poisons the log, which tells who waits for that (`Writer::failed`).
         let _ = inner.sync_active().await;
     }
 }
@@ -413,6 +422,7 @@ impl<E: Env> Inner<E> {
 
     fn poison(&self, reason: String) {
         self.poison.borrow_mut().get_or_insert(reason);
+        self.poisoned.notify();
     }
 
     fn fail(&self, error: LogError) -> LogError {

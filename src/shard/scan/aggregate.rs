@@ -203,10 +203,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     ) -> Result<(), ScanError> {
         self.guard.check().await?;
         let Some(partition) = self.plan.partitions.get(stretch.partition) else { return Ok(()) };
-        let env = self.plan.shard.env();
-        let mut stream = Stream::open(env, partition, stretch, range, wanted).await?;
+        let mut stream = Stream::open(self.guard, partition, stretch, range, wanted).await?;
         let mut slices = Vec::new();
-        while let Some(mut block) = stream.next().await? {
+        while let Some(mut block) = stream.next(self.guard).await? {
             note(self.guard, &block);
             self.plan.filter(&mut block, batch, self.used.as_ref());
             self.add(&block, batch, table, &mut slices);

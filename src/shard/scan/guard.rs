@@ -23,10 +23,9 @@ pub struct Guard<'a, E: Env, C: Fn() -> bool> {
 }
 
 impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
-    /// Starts the clock. `timeout_ns`: 0 = none.
-    pub fn new(env: &'a E, timeout_ns: u64, is_cancelled: C) -> Guard<'a, E, C> {
+    /// Starts the clock. `deadline`: monotonic (ns), 0 = none.
+    pub fn new(env: &'a E, deadline: u64, is_cancelled: C) -> Guard<'a, E, C> {
         let started = env.now_mono();
-        let deadline = if timeout_ns == 0 { 0 } else { started.saturating_add(timeout_ns).max(1) };
         Guard {
             env,
             is_cancelled,

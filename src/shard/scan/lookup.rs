@@ -2,14 +2,15 @@
 //!
 //! In: a `Lookup`, or a set of series. Out: names and keys by measurement, sorted; the series
 //! without a row. Whether a series has a row is decided on runs and times alone, newest first, so
-//! that a series is out of the question as soon as one row of it was met.
+//! that a series is out of the question as soon as one row of it was met; expired rows are none.
 
+use super::guard::Guard;
 use super::partial::{Found, ScanError, TagPair};
 use super::plan::STEP_ENTRIES;
 use super::read::{Partition, Stream, Wanted};
 use super::request::{KeyFilter, Lookup, Want};
 use crate::env::Env;
-use crate::model::{MeasurementId, PartitionId, SeriesId, TimeRange};
+use crate::model::{ColumnId, MeasurementId, PartitionId, SeriesId, TimeRange};
 use crate::shard::Shard;
 use crate::shard::index::{Index, SelectTask, TagValuesTask};
 use roaring::RoaringBitmap;
@@ -18,15 +19,24 @@ use std::task::Poll;
 
 type Name = Box<[u8]>;
 
-/// Answers a question to the index.
-pub async fn lookup<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Found {
-    match answer(shard, lookup).await {
+/// Answers a question to the index; `is_cancelled` says whether the asker is gone.
+pub async fn lookup<E: Env>(
+    shard: &Shard<E>,
+    lookup: &Lookup,
+    is_cancelled: impl Fn() -> bool,
+) -> Found {
+    let guard = Guard::new(shard.env(), 0, is_cancelled);
+    match answer(shard, lookup, &guard).await {
         Ok(found) => found,
         Err(error) => Found::Failed(error),
     }
 }
 
-async fn answer<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Result<Found, ScanError> {
+async fn answer<E: Env, C: Fn() -> bool>(
+    shard: &Shard<E>,
+    lookup: &Lookup,
+    guard: &Guard<'_, E, C>,
+) -> Result<Found, ScanError> {
     let mut measurements = lookup.measurements.clone();
     if measurements.is_empty() {
         measurements = shard.index().measurements(lookup.db);
@@ -45,7 +55,7 @@ async fn answer<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Result<Found, Scan
         if let Some((partitions, range)) = &lookup.within
             && !series.is_empty()
         {
-            let without = rowless(shard, id, series.clone(), partitions, *range).await?;
+            let without = rowless((shard, guard), id, series.clone(), partitions, *range).await?;
             series -= without;
         }
         if series.is_empty() {
@@ -61,7 +71,8 @@ async fn answer<E: Env>(shard: &Shard<E>, lookup: &Lookup) -> Result<Found, Scan
             }
             _ => {}
         }
-        shard.env().yield_now().await;
+        guard.rest().await;
+        guard.check().await?;
     }
     Ok(found)
 }
@@ -161,6 +172,7 @@ async fn tag_values<E: Env>(
 /// Of these series, those without any row left in any partition. A series whose rows cannot be read
 /// counts as having some.
 pub async fn without_rows<E: Env>(shard: &Shard<E>, series: RoaringBitmap) -> RoaringBitmap {
+    let guard = Guard::new(shard.env(), 0, || false);
     let partitions = shard.partitions();
     let mut left = RoaringBitmap::new();
     let mut owners: Vec<(MeasurementId, RoaringBitmap)> = Vec::new();
@@ -177,7 +189,8 @@ pub async fn without_rows<E: Env>(shard: &Shard<E>, series: RoaringBitmap) -> Ro
         }
     }
     for (owner, set) in owners {
-        if let Ok(rowless) = rowless(shard, owner, set, &partitions, TimeRange::ALL).await {
+        if let Ok(rowless) = rowless((shard, &guard), owner, set, &partitions, TimeRange::ALL).await
+        {
             left |= rowless;
         }
     }
@@ -185,13 +198,14 @@ pub async fn without_rows<E: Env>(shard: &Shard<E>, series: RoaringBitmap) -> Ro
 }
 
 /// Those of a measurement's series that have no row in some partitions and times.
-async fn rowless<E: Env>(
-    shard: &Shard<E>,
+async fn rowless<E: Env, C: Fn() -> bool>(
+    (shard, guard): (&Shard<E>, &Guard<'_, E, C>),
     measurement: MeasurementId,
     mut series: RoaringBitmap,
     partitions: &[PartitionId],
     range: TimeRange,
 ) -> Result<RoaringBitmap, ScanError> {
+    let now_ns = shard.env().now_wall();
     for id in partitions.iter().rev() {
         let partition = Partition { id: *id, sources: shard.sources(*id) };
         for stretch in partition.stretches(0, range).iter().rev() {
@@ -201,16 +215,16 @@ async fn rowless<E: Env>(
             let wanted = Wanted {
                 measurement,
                 series: Some(series.iter().map(SeriesId).collect()),
-                columns: [].into(),
-                now_ns: i64::MIN,
+                columns: [ColumnId::EXPIRE].into(),
+                now_ns,
             };
-            let env = shard.env();
-            let mut stream = Stream::open(env, &partition, stretch, stretch.range, &wanted).await?;
-            while let Some(block) = stream.next().await? {
+            let range = stretch.range;
+            let mut stream = Stream::open(guard, &partition, stretch, range, &wanted).await?;
+            while let Some(block) = stream.next(guard).await? {
                 for run in &block.runs {
                     series.remove(run.series.0);
                 }
-                env.yield_now().await;
+                guard.rest().await;
             }
         }
     }

@@ -57,7 +57,7 @@ pub async fn run<E: Env>(
     emit: impl AsyncFn(Part) -> bool,
     is_cancelled: impl Fn() -> bool,
 ) -> Result<Summary, ScanError> {
-    let guard = Guard::new(shard.env(), request.timeout_ns, is_cancelled);
+    let guard = Guard::new(shard.env(), request.deadline_ns, is_cancelled);
     let plan = Plan::new(shard, request, &guard).await?;
     let counts = (request.fields.len(), request.tags.len());
     let used = request.filter.as_ref().map(|expr| Used::by(expr, counts.0, counts.1));

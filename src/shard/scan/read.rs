@@ -6,6 +6,7 @@
 //! UTC day with sections, or the time between such days, in which only heads have rows.
 
 use super::ScanError;
+use super::guard::Guard;
 use crate::env::Env;
 use crate::model::time::{DAY_NS, day_of};
 use crate::model::{ColumnId, MeasurementId, SeriesId, TimeRange};
@@ -15,7 +16,7 @@ use crate::shard::merge::{Merger, drop_expired};
 use crate::shard::segment::Select;
 use crate::shard::source::{Pass, passes};
 use crate::shard::tombstone::Tombstones;
-use crate::shard::version::{Section, Sources};
+use crate::shard::version::{Later, Section, Sources};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -166,22 +167,29 @@ fn clusters<E: Env>(mut sources: Vec<(TimeRange, Vec<Input<E>>)>) -> VecDeque<Cl
 /// The merged rows of a stretch. Blocks of one cluster are in the order of series; rows of a series
 /// come in time order throughout.
 pub struct Stream<E: Env> {
-    env: E,
     wanted: Wanted,
     range: TimeRange,
     clusters: VecDeque<Cluster<E>>,
     tombstones: Rc<Tombstones>,
+    later: Later,
 }
 
 impl<E: Env> Stream<E> {
     /// Opens what has rows of the stretch within `range`. Reads directories only.
-    pub async fn open(
-        env: &E,
+    ///
+    /// # Errors
+    /// When the question was cancelled or its time is over, or a file cannot be read.
+    pub async fn open<C: Fn() -> bool>(
+        guard: &Guard<'_, E, C>,
         partition: &Partition<E>,
         stretch: &Stretch<E>,
         range: TimeRange,
         wanted: &Wanted,
     ) -> Result<Stream<E>, ScanError> {
+        let mut wanted = wanted.clone();
+        if !expires(partition, stretch, range).await? {
+            wanted.columns = without_expiry(&wanted.columns).into();
+        }
         let select = Select {
             measurement: Some(wanted.measurement),
             series: wanted.series.clone(),
@@ -191,6 +199,7 @@ impl<E: Env> Stream<E> {
         let mut sources: Vec<(TimeRange, Vec<Input<E>>)> = Vec::new();
         for section in stretch.sections.iter().filter(|s| s.meta.time.overlaps(range)) {
             let all = passes(section, &select).await.map_err(storage)?;
+            guard.check().await?;
             if !all.is_empty() {
                 let time = section.meta.time.intersect(range);
                 sources.push((time, all.into_iter().map(Input::Pass).collect()));
@@ -202,17 +211,26 @@ impl<E: Env> Stream<E> {
             sources.push((time, vec![Input::Head { view, cursor, max_seq }]));
         }
         let tombstones = partition.sources.version.tombstones.clone();
+        let later = partition.sources.later.clone();
         let clusters = clusters(sources);
-        Ok(Stream { env: env.clone(), wanted: wanted.clone(), range, clusters, tombstones })
+        Ok(Stream { wanted, range, clusters, tombstones, later })
     }
 
     /// The next rows, at least one; `None` at the end. Tasks of the core have turns in between.
-    pub async fn next(&mut self) -> Result<Option<Block>, ScanError> {
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn next<C: Fn() -> bool>(
+        &mut self,
+        guard: &Guard<'_, E, C>,
+    ) -> Result<Option<Block>, ScanError> {
         while let Some(mut cluster) = self.clusters.pop_front() {
-            let found = self.next_of(&mut cluster).await?;
+            guard.check().await?;
+            let found = self.next_of(guard, &mut cluster).await?;
             let Some(mut block) = found else { continue };
             self.clusters.push_front(cluster);
             drop_expired(&mut block, self.wanted.now_ns);
+            self.later.borrow().apply(0, &mut block);
             if block.rows() > 0 {
                 return Ok(Some(block));
             }
@@ -220,11 +238,15 @@ impl<E: Env> Stream<E> {
         Ok(None)
     }
 
-    async fn next_of(&self, cluster: &mut Cluster<E>) -> Result<Option<Block>, ScanError> {
+    async fn next_of<C: Fn() -> bool>(
+        &self,
+        guard: &Guard<'_, E, C>,
+        cluster: &mut Cluster<E>,
+    ) -> Result<Option<Block>, ScanError> {
         let Cluster { inputs, merger, at } = cluster;
         let Some(merger) = merger else {
             while let Some(input) = inputs.get_mut(*at) {
-                match self.read(input).await? {
+                match self.read(guard, input).await? {
                     Some(block) => return Ok(Some(block)),
                     None => *at += 1,
                 }
@@ -234,7 +256,7 @@ impl<E: Env> Stream<E> {
         while !merger.is_done() {
             while let Some(at) = merger.wants() {
                 let read = match inputs.get_mut(at) {
-                    Some(input) => self.read(input).await?,
+                    Some(input) => self.read(guard, input).await?,
                     None => None,
                 };
                 match read {
@@ -245,28 +267,31 @@ impl<E: Env> Stream<E> {
             if let Some(block) = merger.next(STEP_ROWS) {
                 return Ok(Some(block));
             }
-            self.env.yield_now().await;
+            guard.rest().await;
         }
         Ok(None)
     }
 
     /// The next Block of one source, never empty.
-    async fn read(&self, input: &mut Input<E>) -> Result<Option<Block>, ScanError> {
+    async fn read<C: Fn() -> bool>(
+        &self,
+        guard: &Guard<'_, E, C>,
+        input: &mut Input<E>,
+    ) -> Result<Option<Block>, ScanError> {
         loop {
+            guard.check().await?;
             let (block, max_seq) = match input {
                 Input::Pass(pass) => (pass.next().await.map_err(storage)?, pass.max_seq),
                 Input::Head { view, cursor, max_seq } => {
-                    let expires = view.has_column(ColumnId::EXPIRE);
-                    let all = &*self.wanted.columns;
                     let select = head::Select {
                         measurement: Some(self.wanted.measurement),
                         series: self.wanted.series.as_deref(),
                         range: self.range,
-                        columns: Some(if expires { all } else { without_expiry(all) }),
+                        columns: Some(&*self.wanted.columns),
                     };
                     let block = view.gather(&select, cursor, STEP_ROWS);
                     if block.as_ref().is_some_and(|block| block.rows() == 0) {
-                        self.env.yield_now().await;
+                        guard.rest().await;
                     }
                     (block, *max_seq)
                 }
@@ -287,6 +312,22 @@ impl<E: Env> Input<E> {
             Input::Head { max_seq, .. } => *max_seq,
         }
     }
+}
+
+/// Whether a row of the stretch may have a time to live. Then all of its sources are read whole:
+/// the newest version of a point decides, whatever its columns.
+async fn expires<E: Env>(
+    partition: &Partition<E>,
+    stretch: &Stretch<E>,
+    range: TimeRange,
+) -> Result<bool, ScanError> {
+    for section in stretch.sections.iter().filter(|s| s.meta.time.overlaps(range)) {
+        if section.reader.expires(section.index).await.map_err(storage)? {
+            return Ok(true);
+        }
+    }
+    let mut views = partition.views().filter(|(view, _)| view.range().overlaps(range));
+    Ok(views.any(|(view, _)| view.has_column(ColumnId::EXPIRE)))
 }
 
 /// The expiry has the lowest id of all columns.

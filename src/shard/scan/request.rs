@@ -33,8 +33,9 @@ pub struct Request {
     pub order: Order,
     /// Bytes of state a shard may hold for this question; beyond it the scan ends with an error.
     pub memory_bytes: usize,
-    /// How long a shard may work on this question (ns, from its start there); 0 = no limit.
-    pub timeout_ns: u64,
+    /// The instant at which every scan of the query ends, by the monotonic clock that all cores of
+    /// the process share (ns); 0 = no limit.
+    pub deadline_ns: u64,
 }
 
 /// Direction of time.

@@ -4,8 +4,10 @@
 //! a group by (time, canonical key), from the newest time on when the question is descending (equal
 //! times by key all the same). Groups with few rows are worked together, over all time; a group
 //! with many is read in *slabs* of time that are sized from the directories and sent one by one.
-//! Where the estimate was far too low the slab is read again in smaller pieces. A limit starts with
-//! a small slab and doubles, and ends the reading when every group of the batch has its rows.
+//! Where the estimate was far too low the slab is read again in smaller pieces; what cannot be cut,
+//! the rows of one group at one instant, may take the question's memory and not more. A limit
+//! starts with a small slab and doubles, and ends the reading when every group of the batch has its
+//! rows.
 
 use super::aggregate::{note, send};
 use super::fields::{id_of, resolve};
@@ -57,6 +59,17 @@ struct Slab {
     /// By group.
     places: Vec<Vec<Place>>,
     rows: usize,
+    /// Bytes that all of this takes.
+    bytes: usize,
+}
+
+/// What became of a try to read some time.
+enum Tried {
+    Read(Slab),
+    /// The rows are too many, and the time can be cut.
+    TooLong,
+    /// The rows of an instant are too many for a batch of several groups.
+    TooMany,
 }
 
 /// The rows of a batch that wait for the groups before them.
@@ -119,7 +132,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         stretches: &[Stretch<E>],
         emit: &impl AsyncFn(Part) -> bool,
     ) -> Result<bool, ScanError> {
-        let ranks = self.ranks(batch);
+        let ranks = self.ranks(batch).await?;
         let count = batch.groups.len();
         let mut held = Held { slabs: Vec::new(), rows: vec![0; count] };
         let full = self.slab_bytes() / self.row_bytes();
@@ -135,14 +148,17 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             let mut width = whole * (aim / estimate.max(1.0)).min(1.0);
             while let Some(range) = rest {
                 let (range, behind) = self.piece(range, width);
-                let rows_max = (full as usize).saturating_mul(SLAB_EXCESS);
-                let Some(mut slab) = self.read(stretch, range, batch, rows_max).await? else {
-                    // Denser than thought.
-                    width = (range.last as f64 - range.first as f64 + 1.0) / SLAB_EXCESS as f64;
-                    continue;
+                let mut slab = match self.read(stretch, range, batch).await? {
+                    Tried::Read(slab) => slab,
+                    Tried::TooLong => {
+                        // Denser than thought.
+                        width = (range.last as f64 - range.first as f64 + 1.0) / SLAB_EXCESS as f64;
+                        continue;
+                    }
+                    Tried::TooMany => return Ok(false),
                 };
                 rest = behind;
-                let read = slab.rows.max(1) as f64;
+                let read = (slab.bytes as f64 / self.row_bytes()).max(1.0);
                 let len = range.last as f64 - range.first as f64 + 1.0;
                 self.order(&mut slab, &ranks, &mut held.rows);
                 held.slabs.push(slab);
@@ -191,8 +207,12 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     }
 
     fn is_too_much(&self, held: &Held) -> bool {
-        let rows: usize = held.slabs.iter().map(|slab| slab.rows).sum();
-        rows as f64 * self.row_bytes() > self.slab_bytes() * SLAB_EXCESS as f64
+        let bytes: usize = held.slabs.iter().map(|slab| slab.bytes).sum();
+        bytes > self.slab_bytes_max()
+    }
+
+    fn slab_bytes_max(&self) -> usize {
+        (self.slab_bytes() as usize).saturating_mul(SLAB_EXCESS)
     }
 
     fn slab_bytes(&self) -> f64 {
@@ -200,17 +220,24 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     }
 
     /// The place of each series' key among the keys of its group; only ties of time ask for it.
-    fn ranks(&self, batch: &Batch) -> Vec<u32> {
+    async fn ranks(&self, batch: &Batch) -> Result<Vec<u32>, ScanError> {
         let mut ranks = vec![0; batch.series.len()];
         if batch.series.len() == batch.groups.len() {
-            return ranks;
+            return Ok(ranks);
         }
-        let index = self.plan.shard.index();
-        let mut keys: Vec<(Vec<u8>, usize)> = Vec::with_capacity(batch.series.len());
+        let limit = self.plan.request.memory_bytes;
+        let mut bytes = 0;
+        let mut keys: Vec<(Vec<u8>, usize)> = Vec::new();
         for (place, (id, _)) in batch.series.iter().enumerate() {
             let mut key = Vec::new();
-            index.write_key(*id, &mut key);
+            self.plan.shard.index().write_key(*id, &mut key);
+            bytes += key.len() + size_of::<(Vec<u8>, usize)>();
             keys.push((key, place));
+            if bytes > limit {
+                return Err(ScanError::Memory { limit });
+            }
+            self.guard.note_work(1);
+            self.guard.check().await?;
         }
         keys.sort_unstable();
         for (rank, (_, place)) in keys.iter().enumerate() {
@@ -218,35 +245,42 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 *slot = rank as u32;
             }
         }
-        ranks
+        Ok(ranks)
     }
 
-    /// Reads the rows of some time; `None` when there are more than `rows_max` and the time can be
-    /// cut further.
+    /// Reads the rows of some time.
     async fn read(
         &self,
         stretch: &Stretch<E>,
         range: TimeRange,
         batch: &Batch,
-        rows_max: usize,
-    ) -> Result<Option<Slab>, ScanError> {
+    ) -> Result<Tried, ScanError> {
         let places = vec![Vec::new(); batch.groups.len()];
-        let mut slab = Slab { blocks: Vec::new(), places, rows: 0 };
+        let mut slab = Slab { blocks: Vec::new(), places, rows: 0, bytes: 0 };
         let Some(partition) = self.plan.partitions.get(stretch.partition) else {
-            return Ok(Some(slab));
+            return Ok(Tried::Read(slab));
         };
-        let env = self.plan.shard.env();
-        let mut stream = Stream::open(env, partition, stretch, range, &batch.wanted).await?;
-        while let Some(mut block) = stream.next().await? {
+        let limit = self.plan.request.memory_bytes;
+        let mut stream = Stream::open(self.guard, partition, stretch, range, &batch.wanted).await?;
+        while let Some(mut block) = stream.next(self.guard).await? {
             note(self.guard, &block);
             self.plan.filter(&mut block, batch, self.used.as_ref());
             self.take(&block, batch, &mut slab);
             self.guard.check().await?;
-            if slab.rows > rows_max && range.first < range.last {
-                return Ok(None);
+            if slab.bytes <= self.slab_bytes_max() {
+                continue;
+            }
+            if range.first < range.last {
+                return Ok(Tried::TooLong);
+            }
+            if batch.groups.len() > 1 {
+                return Ok(Tried::TooMany);
+            }
+            if slab.bytes > limit {
+                return Err(ScanError::Memory { limit });
             }
         }
-        Ok(Some(slab))
+        Ok(Tried::Read(slab))
     }
 
     /// Takes the rows of a Block that show something.
@@ -272,6 +306,8 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             }
         }
         if slab.rows > before {
+            let values = columns.iter().flatten().map(|column| column.values.bytes());
+            slab.bytes += values.sum::<usize>() + (slab.rows - before) * size_of::<Place>();
             slab.blocks.push(columns);
         }
     }

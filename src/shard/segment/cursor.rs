@@ -90,8 +90,7 @@ impl<E: Env> Cursor<E> {
                     continue;
                 }
                 let columns = self.wanted(directory.columns(info.id.index));
-                let none = self.select.columns.as_ref().is_some_and(|ids| !ids.is_empty());
-                if !(columns.is_empty() && none) {
+                if !columns.is_empty() || self.select.wants_rows() {
                     self.chunks.push_back(Candidate { info, columns });
                 }
             }

@@ -13,6 +13,7 @@ use crate::codec::chunk;
 use crate::env::{BLOCK_BYTES, Disk, Env, File, Open};
 use crate::model::ColumnId;
 use crate::shard::cache::{BlockCache, Bytes};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -30,6 +31,8 @@ pub struct Reader<E: Env> {
     cache: Rc<BlockCache>,
     sections: Vec<SectionMeta>,
     directories: Vec<DirectoryHead>,
+    /// By section, once somebody asked: whether rows have a time to live.
+    expiring: Vec<Cell<Option<bool>>>,
     pub(super) tail: Tail,
 }
 
@@ -117,6 +120,7 @@ impl<E: Env> Reader<E> {
             path: path.to_owned(),
             ident,
             cache,
+            expiring: sections.iter().map(|_| Cell::new(None)).collect(),
             sections,
             directories,
             tail,
@@ -164,6 +168,25 @@ impl<E: Env> Reader<E> {
         let page = self.load_one(Piece { kind: Kind::Statistics, offset, bytes }).await?;
         let entries = page.split_last_chunk::<SUM_BYTES>().map_or(&[][..], |(entries, _)| entries);
         Ok(Statistics::find(entries, chunk.index, column))
+    }
+
+    /// Whether some row of a section has a time to live. Reads the section's directories once.
+    ///
+    /// # Errors
+    /// When the disk refuses or a directory is damaged.
+    pub async fn expires(&self, section: usize) -> Result<bool, SegmentError> {
+        let Some(known) = self.expiring.get(section) else { return Ok(false) };
+        if let Some(known) = known.get() {
+            return Ok(known);
+        }
+        let mut found = false;
+        for (number, _) in self.directories_of(section) {
+            let bytes = self.directory(number).await?;
+            let open = Directory::open(&bytes, number);
+            found |= open.is_some_and(|open| open.page(ColumnId::EXPIRE).is_some());
+        }
+        known.set(Some(found));
+        Ok(found)
     }
 
     /// The directories of a section, by number in the file.

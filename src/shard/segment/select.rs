@@ -20,7 +20,8 @@ pub struct Select {
     /// Only rows of these times.
     pub range: TimeRange,
     /// Only these columns, ascending; `None`: all. Chunks that have none of the columns asked for
-    /// are passed over, but an empty list asks for runs and times alone.
+    /// are passed over, but an empty list asks for runs and times alone, and one with the hidden
+    /// expiry for all chunks (a row's newest version decides about it, whatever its columns).
     pub columns: Option<Rc<[ColumnId]>>,
 }
 
@@ -28,6 +29,12 @@ impl Select {
     /// Everything.
     pub fn all() -> Select {
         Select { measurement: None, series: None, range: TimeRange::ALL, columns: None }
+    }
+
+    /// Whether chunks without any of the columns are asked for.
+    pub fn wants_rows(&self) -> bool {
+        let all = |ids: &Rc<[ColumnId]>| ids.is_empty() || ids.first() == Some(&ColumnId::EXPIRE);
+        self.columns.as_ref().is_none_or(all)
     }
 
     /// Whether rows with keys from `first` to `last` and times in `time` can be among the selected.

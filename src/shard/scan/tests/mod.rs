@@ -3,6 +3,8 @@
 //! A history (writes, overwrites, deletes, flushes, compactions) goes to a store of 1, 2, 3 or 8
 //! shards and to a map of rows; the merged parts of all shards must equal what the map says.
 
+mod bounds;
+mod expiry;
 mod model;
 mod random;
 mod special;
@@ -14,9 +16,8 @@ use crate::model::{
     Batch, Column, ColumnId, DbId, FieldNo, FieldType, MeasurementId, PartitionId, SeriesKey,
     SeriesRef, ShardId, TimeRange, Value, WriteRequest,
 };
-use crate::shard::log::{self, SyncPolicy};
 use crate::shard::store::Store;
-use crate::shard::testing;
+use crate::shard::testing::{self, options};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,26 +38,6 @@ pub enum Event {
     Delete(u32, TimeRange),
     Flush,
     Compact,
-}
-
-pub fn options() -> crate::shard::Options {
-    crate::shard::Options {
-        log: log::Options {
-            file_bytes: 128 << 10,
-            first_file_bytes: 64 << 10,
-            spares: 1,
-            spares_max: 3,
-            sync: SyncPolicy::Always,
-            seal_after: Duration::from_millis(20),
-            accept_loss: false,
-        },
-        head_bytes_max: 1 << 20,
-        head_age_max: Duration::from_secs(600),
-        log_bytes_max: 1 << 30,
-        compact_idle: Duration::from_secs(300),
-        cache_bytes: 1 << 20,
-        free_bytes_min: 0,
-    }
 }
 
 /// Series `n`: its host and data centre, one of which it may lack.
@@ -193,7 +174,7 @@ pub fn question(output: Output) -> Request {
         output,
         order: Order::Ascending,
         memory_bytes: 64 << 20,
-        timeout_ns: 0,
+        deadline_ns: 0,
     }
 }
 

@@ -126,8 +126,8 @@ fn asked() -> impl Strategy<Value = (Request, Where)> {
         |(output, series, filter, group_by, range, (descending, small))| {
             let mut request = question(output);
             if small && matches!(request.output, Output::Rows { .. }) {
-                // About four rows to a slab.
-                request.memory_bytes = 500;
+                // About a dozen rows to a slab.
+                request.memory_bytes = 1_500;
             }
             request.series = series;
             request.filter = filter.expr();
