@@ -228,3 +228,23 @@ fn many_writers_at_once_lose_nothing() {
     assert_eq!(server.counter("ringtail_shard", "series"), 16 + 25);
     assert_eq!(server.counter("ringtail", "http_points_ok"), 16 * 25 * 2);
 }
+
+#[test]
+fn series_over_a_limit_are_a_partial_write() {
+    let (_dir, server) = server(&["--data-max-series-per-database", "3"]);
+    let body = b"m,a=1 v=1 1\nm,a=2 v=1 1\nm,a=3 v=1 1\nm,a=3 v=2 2";
+    assert_eq!(server.post("/write?db=d", body).status, 204);
+    let answer = server.post("/write?db=d", b"m,a=1 v=3 3\nm,a=4 v=3 3\nm,a=5 v=3 3\nm,a=5 v=4 4");
+    let text = "{\"error\":\"partial write: max-series-per-database limit exceeded: (3) \
+                dropped=3\"}\n";
+    assert_eq!((answer.status, answer.text().as_str()), (400, text));
+    let rows = server.query("d", "SELECT count(v) FROM m");
+    assert!(rows.contains("[\"1970-01-01T00:00:00Z\",5]"), "{rows}");
+    drop(server);
+    let (_dir, server) = self::server(&["--data-max-values-per-tag", "2"]);
+    assert_eq!(server.post("/write?db=d", b"m,a=1 v=1 1\nm,a=2 v=1 1").status, 204);
+    let answer = server.post("/write?db=d", b"m,a=2,b=x v=3 3\nm,a=4 v=3 3");
+    let text = "{\"error\":\"partial write: max-values-per-tag limit exceeded (2/2): \
+                measurement=\\\"m\\\" tag=\\\"a\\\" value=\\\"4\\\" dropped=1\"}\n";
+    assert_eq!((answer.status, answer.text().as_str()), (400, text));
+}

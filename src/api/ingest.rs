@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::model::{PolicyId, ShardId, WriteRequest};
 use crate::protocol::batcher::Lesson;
 use crate::protocol::{Missing, Outcome};
-use crate::shard::WriteError;
+use crate::shard::{Refused, WriteError};
 use futures_lite::future;
 
 /// How often a write is decoded when names are dropped under it.
@@ -37,10 +37,24 @@ pub enum IngestError {
 }
 
 /// Rows and values that were stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
     pub rows: u64,
+    /// Those of refused rows included.
     pub values: u64,
+    /// Rows that a limit on series kept out; they are not in `rows`.
+    pub refused: Option<Refused>,
+}
+
+impl Stored {
+    fn note(&mut self, refused: Option<Refused>) {
+        let Some(more) = refused else { return };
+        self.rows = self.rows.saturating_sub(more.rows);
+        match &mut self.refused {
+            Some(known) => known.rows += more.rows,
+            None => self.refused = Some(more),
+        }
+    }
 }
 
 impl<E: Env> Front<E> {
@@ -68,7 +82,7 @@ impl<E: Env> Front<E> {
     /// Makes the rows of a request durable, in bounded time. After `Timeout` they may be stored or
     /// not.
     pub(super) async fn commit(&self, outcome: Outcome) -> Result<Stored, IngestError> {
-        let stored = Stored { rows: outcome.rows, values: outcome.values };
+        let mut stored = Stored { rows: outcome.rows, values: outcome.values, refused: None };
         if outcome.writes.is_empty() {
             return Ok(stored);
         }
@@ -88,7 +102,13 @@ impl<E: Env> Front<E> {
             }
         };
         let results = results.ok_or(IngestError::Timeout)?;
-        let failed: Vec<IngestError> = results.into_iter().filter_map(Result::err).collect();
+        let mut failed = Vec::new();
+        for result in results {
+            match result {
+                Ok(refused) => stored.note(refused),
+                Err(error) => failed.push(error),
+            }
+        }
         // A lasting failure is told before one that decoding again would cure.
         let lasting = failed.iter().find(|error| **error != IngestError::Stale);
         match lasting.or(failed.first()) {
@@ -102,12 +122,12 @@ impl<E: Env> Front<E> {
         shard: ShardId,
         write: WriteRequest,
         lesson: Lesson,
-    ) -> Result<(), IngestError> {
+    ) -> Result<Option<Refused>, IngestError> {
         match self.cluster.write(shard, write).await {
             Ok(written) => {
                 lesson.learned(&written.ids, &mut self.cache.borrow_mut());
                 self.recycle(written.spent);
-                Ok(())
+                Ok(written.refused)
             }
             Err(WriteError::Stale) => {
                 self.doors().stale_writes.add(1);

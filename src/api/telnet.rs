@@ -99,7 +99,14 @@ pub async fn store<E: Env>(front: &Rc<Front<E>>, part: Decoded) -> Vec<u8> {
         };
     }
     match result {
-        Ok(Stored { rows, .. }) => front.doors().telnet_points_ok.add(rows),
+        Ok(Stored { rows, refused, .. }) => {
+            front.doors().telnet_points_ok.add(rows);
+            if let Some(refused) = refused {
+                front.doors().telnet_points_failed.add(refused.rows);
+                let (rows, reason) = (refused.rows, refused.reason);
+                front.note(|| format!("telnet: {rows} points not stored: {reason}"));
+            }
+        }
         Err(error) => {
             front.doors().telnet_points_failed.add(rows);
             front.note(|| format!("telnet: {rows} points not stored: {error}"));

@@ -87,14 +87,18 @@ where
     let finished = line_body.finish(&bytes).await;
     front.give_body(bytes);
     let (report, stored) = finished.map_err(|error| refuse(&error))?;
-    count(front, &report, stored);
+    count(front, &report, &stored);
     let verdict = report.verdict();
     if matches!(verdict, Verdict::Stored | Verdict::Partial(_)) {
         consistency(head.params.get("consistency"))?;
     }
-    match verdict {
-        Verdict::Stored => Ok(()),
-        Verdict::AllRefused(text) | Verdict::Partial(text) => {
+    match (verdict, stored.refused) {
+        (Verdict::Stored, None) => Ok(()),
+        (Verdict::Stored, Some(limited)) => {
+            let text = format!("partial write: {} dropped={}", limited.reason, limited.rows);
+            Err(Refused(StatusCode::BAD_REQUEST, text.into()))
+        }
+        (Verdict::AllRefused(text) | Verdict::Partial(text), _) => {
             Err(Refused(StatusCode::BAD_REQUEST, text))
         }
     }
@@ -223,11 +227,12 @@ fn refuse(error: &IngestError) -> Refused {
     Refused::new(status, error.to_string())
 }
 
-fn count<E: Env>(front: &Front<E>, report: &Report, stored: Stored) {
+fn count<E: Env>(front: &Front<E>, report: &Report, stored: &Stored) {
     let doors = front.doors();
     doors.http_points_ok.add(stored.rows);
     doors.http_values_ok.add(stored.values);
-    doors.http_points_dropped.add(report.dropped_points());
+    let limited = stored.refused.as_ref().map_or(0, |refused| refused.rows);
+    doors.http_points_dropped.add(report.dropped_points() + limited);
     doors.http_lines_refused.add(report.refused_lines());
 }
 

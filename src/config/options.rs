@@ -154,6 +154,10 @@ options! {
         "How often it is looked whether one is due.";
     "subscriber.enabled" subscriber_enabled: bool = "true",
         "Whether written points are sent on to subscribers.";
+    "data.max-series-per-database" data_max_series: usize = "0",
+        "Series of a database; points of further ones are refused, others are not. 0 = no limit.";
+    "data.max-values-per-tag" data_max_values: usize = "0",
+        "Values of one tag of a measurement; points with further ones are refused. 0 = no limit.";
     "accept-log-loss" accept_log_loss: bool = "false",
         "Start although acknowledged log records are damaged, and drop what follows them.";
 }

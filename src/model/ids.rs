@@ -51,6 +51,11 @@ id!(
     ShardId
 );
 
+impl SeriesId {
+    /// No series: ids have 31 bits.
+    pub const NONE: SeriesId = SeriesId(u32::MAX);
+}
+
 /// A stored column: a field name *and* a type. The type sits in the low three bits, so whoever
 /// holds a column id knows how to read its values without asking the catalog.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -3,6 +3,7 @@
 //! Only front-end tasks wait here; shards and the catalog's owner never wait for a front end.
 //! Writes take byte permits, so a slow shard slows its senders down and nobody else.
 
+use super::admission::{self, SeriesLimits};
 use super::hub::{CoreId, Event, Stream};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Talk, write_bytes};
 use super::queries::{Kill, Queries, QueryInfo};
@@ -25,6 +26,7 @@ pub struct Cluster {
     queries: Queries,
     shards: u32,
     cores: u32,
+    limits: SeriesLimits,
 }
 
 /// The answer of one shard while it comes in.
@@ -37,7 +39,13 @@ impl Cluster {
     pub fn new(mesh: Mesh, catalog: Rc<RefCell<State>>, shards: u32) -> Cluster {
         let cores = mesh.cores().count() as u32;
         let queries = Queries::new(mesh.here(), cores);
-        Cluster { mesh, catalog, queries, shards, cores }
+        let limits = SeriesLimits::default();
+        Cluster { mesh, catalog, queries, shards, cores, limits }
+    }
+
+    /// The same view with limits on new series.
+    pub fn with_limits(self, limits: SeriesLimits) -> Cluster {
+        Cluster { limits, ..self }
     }
 
     /// The catalog as this core knows it. Not to be held over an await.
@@ -108,6 +116,18 @@ impl Cluster {
 
     /// Writes to one shard; comes back when the rows are durable and visible.
     pub async fn write(&self, shard: ShardId, write: WriteRequest) -> Result<Written, WriteError> {
+        if self.limits.is_off() || write.new_series.is_empty() {
+            return self.write_admitted(shard, write).await;
+        }
+        admission::write(self, shard, write, self.limits).await
+    }
+
+    /// Writes without asking whether new series may be.
+    pub(super) async fn write_admitted(
+        &self,
+        shard: ShardId,
+        write: WriteRequest,
+    ) -> Result<Written, WriteError> {
         let core = self.core_of(shard);
         let permit = self.mesh.permit(core, write_bytes(&write)).await;
         match self.mesh.call_with(core, Request::Write { shard, write }, permit).await {

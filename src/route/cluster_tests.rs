@@ -1,9 +1,10 @@
 //! Several cores in one simulated thread: catalog, shards and mesh together, one packet at a time.
 
+use super::admission::SeriesLimits;
 use super::cluster::Cluster;
 use super::host::{Host, owns_catalog, shards_of};
 use super::hub::{CoreId, Hub};
-use super::message::{Maintenance, Mesh};
+use super::message::{Delete, Maintenance, Mesh};
 use crate::catalog::{CatalogError, Command, Names, Owner, State, owner};
 use crate::env::sim::{Image, Kind, ROOT, Sim, SimEnv};
 use crate::env::{Env, Queue, Task};
@@ -11,6 +12,7 @@ use crate::model::batch::NewSeries;
 use crate::model::{
     Batch, ColumnId, FieldType, SeriesKey, SeriesRef, ShardId, TimeRange, Value, WriteRequest,
 };
+use crate::shard::index::TagFilter;
 use crate::shard::log::Identity;
 use crate::shard::scan::{FieldRef, Order, Output, Request};
 use crate::shard::store::Store;
@@ -97,9 +99,8 @@ async fn write_rows(cluster: &Cluster, value: f64, rows: usize) {
         measurements: vec![b"m".as_slice().into()],
         fields: vec![(b"m".as_slice().into(), b"v".as_slice().into(), FieldType::Float)],
         times: vec![1000],
-        mix_types: false,
     };
-    cluster.decide(Command::Resolve { policy, names }).await.unwrap();
+    cluster.decide(names.resolve(policy, false)).await.unwrap();
     for shard in cluster.shards() {
         let keys: Vec<SeriesKey> = (0..40u32)
             .map(|n| SeriesKey::build(b"m", &[(b"n", n.to_string().as_bytes())]).unwrap())
@@ -218,7 +219,7 @@ fn all_rows(cluster: &Cluster) -> Arc<Request> {
         partitions: catalog.partitions_in(policy, TimeRange::ALL).iter().map(|p| p.id).collect(),
         range: TimeRange::ALL,
         now_ns: 0,
-        series: crate::shard::index::TagFilter::All,
+        series: TagFilter::All,
         filter: None,
         fields: vec![FieldRef { columns: vec![column], kind: FieldType::Float }],
         tags: Vec::new(),
@@ -313,6 +314,99 @@ fn a_catalog_that_cannot_be_written_says_so_at_once_and_decides_nothing_more() {
                 assert_eq!(catalog.database("during").is_some(), nth == 2);
                 assert!(catalog.database("after").is_none());
             }
+        })
+        .unwrap();
+    }
+}
+
+/// A row of each of some series of one shard.
+fn one_row_each(cluster: &Cluster, keys: &[&SeriesKey]) -> WriteRequest {
+    let catalog = cluster.catalog();
+    let db = catalog.database("d").unwrap();
+    let (db, policy) = (db.id, db.default_policy.unwrap());
+    let measurement = catalog.measurement(db, b"m").unwrap();
+    let id = ColumnId::new(catalog.field(b"v").unwrap(), FieldType::Float);
+    let values: Vec<_> = (0..keys.len()).map(|n| Some(Value::Float(n as f64))).collect();
+    let batch = Batch {
+        partition: catalog.partition_at(policy, 1000).unwrap().id,
+        series: (0..keys.len() as u32).map(SeriesRef::new_key).collect(),
+        times: vec![1000; keys.len()],
+        columns: vec![testing::column(id, &values)],
+    };
+    let new = |key: &&SeriesKey| NewSeries { measurement, key: key.as_bytes().into() };
+    WriteRequest { db, new_series: keys.iter().map(new).collect(), batches: vec![batch] }
+}
+
+/// Writes a row of some series, shard by shard, from one core; gives ids, refused rows, reasons.
+async fn write_some(cluster: &Cluster, hosts: &[(&str, &str)]) -> (Vec<u32>, u64, Vec<String>) {
+    let key = |(a, b): &(&str, &str)| {
+        SeriesKey::build(b"m", &[(b"a", a.as_bytes()), (b"b", b.as_bytes())]).unwrap()
+    };
+    let keys: Vec<SeriesKey> = hosts.iter().map(key).collect();
+    let (mut ids, mut rows, mut reasons) = (vec![0; hosts.len()], 0, Vec::new());
+    for shard in cluster.shards() {
+        let here = |at: &usize| keys[*at].shard(SHARDS) == shard;
+        let places: Vec<usize> = (0..keys.len()).filter(here).collect();
+        let mine: Vec<&SeriesKey> = places.iter().map(|at| &keys[*at]).collect();
+        if mine.is_empty() {
+            continue;
+        }
+        let write = one_row_each(cluster, &mine);
+        let written = cluster.write(shard, write).await.unwrap();
+        assert_eq!(written.ids.len(), mine.len());
+        places.iter().zip(&written.ids).for_each(|(at, id)| ids[*at] = id.0);
+        rows += written.refused.as_ref().map_or(0, |refused| refused.rows);
+        reasons.extend(written.refused.map(|refused| refused.reason));
+    }
+    (ids, rows, reasons)
+}
+
+#[test]
+fn limits_on_series_hold_over_all_shards_and_dropping_makes_room() {
+    for cores in [1, 3] {
+        let sim = Sim::new(70 + u64::from(cores));
+        sim.run(async {
+            let clusters = start(&sim, cores).await;
+            clusters[0].decide(create("d")).await.unwrap();
+            write(&clusters[0], 1.0).await;
+            let limit = |series, values| SeriesLimits { series, values };
+            let one = clusters[cores as usize - 1].clone().with_limits(limit(43, 0));
+            let some = [("1", "x"), ("2", "x"), ("3", "x"), ("4", "x"), ("5", "x"), ("6", "x")];
+            let (ids, rows, reasons) = write_some(&one, &some).await;
+            assert_eq!((ids.len(), rows), (6, 3), "40 of 43 were there");
+            assert_eq!(ids.iter().filter(|id| **id == u32::MAX).count(), 3);
+            assert_eq!(reasons[0], "max-series-per-database limit exceeded: (43)");
+            // Those that are there may be written as before.
+            let known: Vec<_> = some.iter().zip(&ids).filter(|(_, id)| **id < 1 << 31).collect();
+            let known: Vec<_> = known.into_iter().map(|(host, _)| *host).collect();
+            assert_eq!(known.len(), 3);
+            assert_eq!(write_some(&one, &known).await.1, 0);
+            assert_eq!(points(&clusters[0]).await, 40 + 3 + 3);
+            let measurements = {
+                let catalog = one.catalog();
+                vec![catalog.measurement(catalog.database("d").unwrap().id, b"m").unwrap()]
+            };
+            let series =
+                TagFilter::Equals { key: b"b".as_slice().into(), value: b"x".as_slice().into() };
+            let delete = Arc::new(Delete { measurements, series, range: None });
+            for shard in one.shards() {
+                one.delete(shard, delete.clone()).await.unwrap();
+            }
+            sim.env(0).sleep(Duration::from_secs(2)).await;
+            assert_eq!(write_some(&one, &some).await.1, 3);
+            let other = clusters[0].clone().with_limits(limit(0, 2));
+            let some = [("7", "y"), ("8", "y"), ("9", "y"), ("8", "z")];
+            let (_, rows, reasons) = write_some(&other, &some).await;
+            assert_eq!(rows, 4, "of a there are three already");
+            assert!(
+                reasons[0].starts_with(
+                    "max-values-per-tag limit exceeded (3/2): measurement=\"m\" tag=\"a\" value=\""
+                ),
+                "{reasons:?}"
+            );
+            let other = clusters[0].clone().with_limits(limit(0, 4));
+            let (_, rows, reasons) = write_some(&other, &[("8", "x"), ("9", "x")]).await;
+            assert_eq!(rows, 1, "one more value of a: {reasons:?}");
         })
         .unwrap();
     }

@@ -3,6 +3,7 @@
 //! In: requests from the mesh. Out: replies. Each request becomes a task of the queue it belongs
 //! to, so nothing here waits in the mesh's own task.
 
+use super::admission::Admission;
 use super::cluster::{CATALOG_CORE, Cluster, core_of};
 use super::hub::{CoreId, Responder};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk};
@@ -10,8 +11,9 @@ use super::queries::Queries;
 use crate::catalog::{CatalogError, Command, Owner, Record, State};
 use crate::env::notify::{Giver, Notify, promise};
 use crate::env::{Env, Queue, Task};
-use crate::model::{FixedMap, ShardId, TimeRange};
-use crate::shard::index::SelectTask;
+use crate::model::batch::NewSeries;
+use crate::model::{DbId, FixedMap, ShardId, TimeRange};
+use crate::shard::index::{Index, SelectTask};
 use crate::shard::scan;
 use crate::shard::{Shard, WriteError};
 use roaring::RoaringBitmap;
@@ -33,6 +35,8 @@ pub struct Host<E: Env> {
     shards: FixedMap<ShardId, Shard<E>>,
     /// On the catalog's core: questions waiting for the next group.
     decisions: Option<Rc<Decisions>>,
+    /// On the catalog's core: what it knows of series where these are limited.
+    admission: Admission,
 }
 
 type Answers = Vec<Result<(), CatalogError>>;
@@ -65,7 +69,8 @@ impl<E: Env> Host<E> {
         let decisions = owner.as_ref().map(|_| Rc::<Decisions>::default());
         let (mesh, catalog) = (cluster.mesh().clone(), cluster.catalog_copy());
         let queries = cluster.queries().clone();
-        let host = Rc::new(Host { env, mesh, catalog, queries, shards, decisions });
+        let admission = Admission::default();
+        let host = Rc::new(Host { env, mesh, catalog, queries, shards, decisions, admission });
         if let (Some(owner), Some(decisions)) = (owner, &host.decisions) {
             let task = decide_all(host.mesh.clone(), owner, decisions.clone());
             host.env.spawn(Queue::Ingest, task).detach();
@@ -91,7 +96,10 @@ impl<E: Env> Host<E> {
 
     fn accept(self: Rc<Self>, _from: CoreId, request: Request, responder: Responder<Talk>) {
         let queue = match &request {
-            Request::Write { .. } | Request::Decide { .. } => Queue::Ingest,
+            Request::Write { .. }
+            | Request::Unknown { .. }
+            | Request::Decide { .. }
+            | Request::Admit(_) => Queue::Ingest,
             Request::Apply { version, records } => {
                 self.apply(*version, records);
                 return responder.reply(Reply::Applied);
@@ -111,6 +119,13 @@ impl<E: Env> Host<E> {
                 Some(shard) => Reply::Written(shard.write(write).await),
                 None => Reply::Lost,
             },
+            Request::Unknown { shard, db, series } => match self.shards.get(&shard) {
+                Some(shard) => Reply::Unknown(unknown(&shard.index(), db, &series)),
+                None => Reply::Lost,
+            },
+            Request::Admit(question) => {
+                Reply::Admitted(self.admission.admit(&self.env, &self.mesh, question).await)
+            }
             Request::Scan { shard, request } => match self.shards.get(&shard) {
                 Some(shard) => Reply::Scanned(run_scan(shard, &request, &responder).await),
                 None => Reply::Lost,
@@ -222,6 +237,13 @@ impl<E: Env> Host<E> {
         }
         Ok(count)
     }
+}
+
+/// Places of the keys that have no live series.
+fn unknown(index: &Index, db: DbId, series: &[NewSeries]) -> Vec<u32> {
+    let places = (0u32..).zip(series);
+    let new = places.filter(|(_, one)| index.lookup(db, &one.key).is_none());
+    new.map(|(place, _)| place).collect()
 }
 
 async fn maintain<E: Env>(shard: &Shard<E>, work: Maintenance) -> Result<(), String> {

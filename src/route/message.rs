@@ -1,9 +1,11 @@
 //! Everything one core can say to another. A new kind of work between cores is a new line here.
 
+use super::admission::Admit;
 use super::hub::{Hub, Traffic};
 use super::queries::{Kill, QueryInfo};
 use crate::catalog::{CatalogError, Command, Record};
-use crate::model::{SeriesId, ShardId, TimeRange, WriteRequest};
+use crate::model::batch::NewSeries;
+use crate::model::{DbId, SeriesId, ShardId, TimeRange, WriteRequest};
 use crate::shard::index::TagFilter;
 use crate::shard::scan;
 use crate::shard::{Counters, Gauges, WriteError, Written};
@@ -19,6 +21,8 @@ pub type Mesh = Hub<Talk>;
 pub enum Request {
     /// To the core that hosts the shard: make these rows durable.
     Write { shard: ShardId, write: WriteRequest },
+    /// … which of these keys have no live series there.
+    Unknown { shard: ShardId, db: DbId, series: Vec<NewSeries> },
     /// … answer its part of a question; parts, then `Reply::Scanned`.
     Scan { shard: ShardId, request: Arc<scan::Request> },
     /// … what the index knows.
@@ -29,6 +33,8 @@ pub enum Request {
     Maintain { shard: ShardId, work: Maintenance },
     /// To the core that owns the catalog: decide these.
     Decide { commands: Vec<Command> },
+    /// … may these series be made?
+    Admit(Admit),
     /// From that core to all: these records are decided, and follow `version`.
     Apply { version: u64, records: Arc<[Record]> },
     /// To any core: its counters.
@@ -47,6 +53,10 @@ pub enum Reply {
     /// The task that should have answered is gone.
     Lost,
     Written(Result<Written, WriteError>),
+    /// Places in the question.
+    Unknown(Vec<u32>),
+    /// One for each series; the error is the reason.
+    Admitted(Vec<Result<(), String>>),
     Scanned(Result<scan::Summary, scan::ScanError>),
     Found(scan::Found),
     Deleted(Result<u64, WriteError>),

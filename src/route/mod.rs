@@ -2,8 +2,9 @@
 //!
 //! `hub` (calls, streams, credits) ▸ `mesh` (between executors) ▸ `message` (what is said) ▸ `host`
 //! (what a core does for others) and `cluster` (what a front end sees of all of them); `cache`
-//! remembers which shard and series a raw key is.
+//! remembers which shard and series a raw key is; `admission` holds the limits on new series.
 
+pub mod admission;
 pub mod cache;
 pub mod cluster;
 #[cfg(test)]

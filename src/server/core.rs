@@ -15,6 +15,7 @@ use crate::listen::accept::{self, Room};
 use crate::listen::{Connections, Door};
 use crate::model::ShardId;
 use crate::route::Cluster;
+use crate::route::admission::SeriesLimits;
 use crate::route::cluster::CATALOG_CORE;
 use crate::route::host::{self, Host};
 use crate::route::mesh;
@@ -65,7 +66,11 @@ pub async fn run(plan: Plan, env: RealEnv) -> Result<(), String> {
     for shard in &shards {
         watch_shard(&env, shard.clone(), plan.events.clone());
     }
-    let cluster = Cluster::new(mesh, catalog, found.store.shards);
+    let limits = SeriesLimits {
+        series: plan.config.data_max_series as u64,
+        values: plan.config.data_max_values as u64,
+    };
+    let cluster = Cluster::new(mesh, catalog, found.store.shards).with_limits(limits);
     let host = Host::serve(env.clone(), &cluster, shards, owner);
     watch_catalog(&env, host, plan.events.clone());
     let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));

@@ -37,7 +37,7 @@ pub mod version;
 mod write;
 
 pub use open::{OpenError, Opened};
-pub use write::{WriteError, Written};
+pub use write::{Refused, WriteError, Written};
 
 use crate::env::Env;
 use crate::env::notify::{Gate, Notify};

@@ -53,6 +53,16 @@ pub struct Written {
     pub ids: Vec<SeriesId>,
     /// The request, for its buffers.
     pub spent: WriteRequest,
+    /// Rows that were left out before the shard saw them; their keys have `SeriesId::NONE`.
+    pub refused: Option<Refused>,
+}
+
+/// Rows that a limit on series kept out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Which limit, as InfluxDB says it.
+    pub reason: String,
+    pub rows: u64,
 }
 
 /// Why a write was not acknowledged.
@@ -501,7 +511,7 @@ impl Group {
             match step {
                 Step::Refused { error, done } => done.keep(Err(error)),
                 Step::Write { write, resolved, done, .. } => {
-                    done.keep(Ok(Written { ids: resolved.new, spent: write }));
+                    done.keep(Ok(Written { ids: resolved.new, spent: write, refused: None }));
                 }
                 Step::Defined(_) | Step::Delete { .. } | Step::Retire { .. } => {}
             }
@@ -538,7 +548,7 @@ impl<E: Env> Inner<E> {
                         self.append(seq, batch, ids);
                     }
                     seq += u64::from(records);
-                    done.keep(Ok(Written { ids: resolved.new, spent: write }));
+                    done.keep(Ok(Written { ids: resolved.new, spent: write, refused: None }));
                 }
                 Step::Delete { series, range, done } => {
                     if let (Some(appended), TimeRange::ALL) =

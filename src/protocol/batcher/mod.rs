@@ -100,10 +100,11 @@ pub struct Lesson {
 
 impl Lesson {
     /// Puts the owner's answer, one id per entry of `new_series` in its order, into the cache. Ids
-    /// that are missing teach nothing.
+    /// that are missing, or `SeriesId::NONE`, teach nothing.
     pub fn learned(self, ids: &[SeriesId], cache: &mut SeriesCache) {
         for (hash, index, measurement) in self.teaches {
-            if let Some(series) = ids.get(index as usize).copied() {
+            let id = ids.get(index as usize).copied();
+            if let Some(series) = id.filter(|id| *id != SeriesId::NONE) {
                 cache.insert(hash, SeriesHandle { shard: self.shard, series, measurement });
             }
         }
