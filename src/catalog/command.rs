@@ -57,21 +57,40 @@ pub enum Command {
     Resolve {
         policy: PolicyId,
         names: Names,
+        /// Whether a type may join others (KairosDB's doors) or only start an empty set
+        /// (InfluxDB's).
+        mix_types: bool,
     },
 }
 
 /// A field by name: measurement, field, type.
 pub type NamedField = (Box<[u8]>, Box<[u8]>, FieldType);
 
-/// Names that a decoder met and the catalog copy does not know.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// Names and partitions that a decoder met and the catalog copy does not know, each once, in order
+/// of appearance.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Names {
     pub measurements: Vec<Box<[u8]>>,
     pub fields: Vec<NamedField>,
     /// One instant in each missing partition (ns).
     pub times: Vec<i64>,
-    /// Whether a type may join others (KairosDB's doors) or only start an empty set (InfluxDB's).
-    pub mix_types: bool,
+}
+
+impl Names {
+    /// Number of names and partitions.
+    pub fn len(&self) -> usize {
+        self.measurements.len() + self.fields.len() + self.times.len()
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The question that makes these names.
+    pub fn resolve(self, policy: PolicyId, mix_types: bool) -> Command {
+        Command::Resolve { policy, names: self, mix_types }
+    }
 }
 
 /// The parts of a retention policy that a statement names.
@@ -151,7 +170,9 @@ impl State {
             }
             Command::User(command) => users::decide(self, command),
             Command::Standing(command) => standing::decide(self, command),
-            Command::Resolve { policy, names } => self.decide_names(*policy, names),
+            Command::Resolve { policy, names, mix_types } => {
+                self.decide_names(*policy, names, *mix_types)
+            }
         }
     }
 
@@ -218,11 +239,16 @@ impl State {
         Ok(vec![Record::PutPolicy { db: database.id, policy: known.id, spec, default }])
     }
 
-    fn decide_names(&self, policy: PolicyId, names: &Names) -> Result<Vec<Record>, CatalogError> {
+    fn decide_names(
+        &self,
+        policy: PolicyId,
+        names: &Names,
+        mix_types: bool,
+    ) -> Result<Vec<Record>, CatalogError> {
         let owner = self
             .policy_by_id(policy)
             .ok_or_else(|| CatalogError::PolicyNotFound(policy.0.to_string()))?;
-        let mut plan = NamePlan::new(self, owner, names.mix_types);
+        let mut plan = NamePlan::new(self, owner, mix_types);
         for name in &names.measurements {
             plan.measurement(name);
         }
@@ -410,15 +436,14 @@ mod tests {
         let policy = state.database("d").unwrap().default_policy.unwrap();
         let field = |kind| (b"m".as_slice().into(), b"f".as_slice().into(), kind);
         let fields = vec![field(FieldType::Integer), field(FieldType::Float)];
-        let mut names = Names { fields, times: vec![0, 1, 8 * DAY_NS], ..Names::default() };
-        let resolve = |names: &Names| Command::Resolve { policy, names: names.clone() };
-        assert_eq!(run(&mut state, resolve(&names)), Ok(5), "m, f, its type, two partitions");
+        let names = Names { fields, times: vec![0, 1, 8 * DAY_NS], ..Names::default() };
+        let resolve = |mix_types| names.clone().resolve(policy, mix_types);
+        assert_eq!(run(&mut state, resolve(false)), Ok(5), "m, f, its type, two partitions");
         let m = state.measurement(DbId(1), b"m").unwrap();
         let f = state.field(b"f").unwrap();
         assert_eq!(state.field_types(policy, m, f).iter().count(), 1);
-        names.mix_types = true;
-        assert_eq!(run(&mut state, resolve(&names)), Ok(1));
+        assert_eq!(run(&mut state, resolve(true)), Ok(1));
         assert_eq!(state.field_types(policy, m, f).iter().count(), 2);
-        assert_eq!(run(&mut state, resolve(&names)), Ok(0));
+        assert_eq!(run(&mut state, resolve(true)), Ok(0));
     }
 }

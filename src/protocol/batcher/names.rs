@@ -4,38 +4,11 @@
 //! collects here, so that one round to the catalog covers the whole input. Allocates; steady state
 //! never comes here.
 
+/// What the catalog has to make.
+pub use crate::catalog::command::Names as Missing;
+
 use crate::catalog::State;
-use crate::catalog::command::{Command, NamedField, Names as CatalogNames};
-use crate::model::FixedMap;
-use crate::model::{FieldType, PolicyId, TimeRange, TypeSet};
-
-/// Names and partitions the catalog has to make, each once, in order of appearance.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Missing {
-    pub measurements: Vec<Box<[u8]>>,
-    pub fields: Vec<NamedField>,
-    /// A time in each missing partition (ns).
-    pub times: Vec<i64>,
-}
-
-impl Missing {
-    /// Number of names and partitions.
-    pub fn len(&self) -> usize {
-        self.measurements.len() + self.fields.len() + self.times.len()
-    }
-
-    /// Whether nothing is missing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The question to the catalog that makes these names. `mix_types`: fields may get further
-    /// types (KairosDB's doors).
-    pub fn resolve(self, policy: PolicyId, mix_types: bool) -> Command {
-        let Missing { measurements, fields, times } = self;
-        Command::Resolve { policy, names: CatalogNames { measurements, fields, times, mix_types } }
-    }
-}
+use crate::model::{FieldType, FixedMap, PolicyId, TimeRange, TypeSet};
 
 #[derive(Default)]
 struct Asked {

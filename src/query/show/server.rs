@@ -301,7 +301,7 @@ mod tests {
         records.iter().for_each(|record| state.apply(record));
         let policy = state.database("d").unwrap().default_policy.unwrap();
         let names = Names { times: vec![1], ..Names::default() };
-        let records = state.decide(&Command::Resolve { policy, names }).unwrap();
+        let records = state.decide(&names.resolve(policy, false)).unwrap();
         records.iter().for_each(|record| state.apply(record));
         let shards = shards_of(&state, state.database("d").unwrap());
         let [one] = shards.as_slice() else { panic!("one partition") };

@@ -1,0 +1,143 @@
+//! A front end without sockets: a catalog of one database, a series cache and a decoder, as the
+//! decoding benchmark, the test of its allocations and the fuzz targets need them. In: bytes. Out:
+//! numbers of rows; names are made and series are taught as a server would do it.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use ringtail::catalog::State;
+use ringtail::catalog::command::Command;
+use ringtail::model::SeriesId;
+use ringtail::protocol::{Batcher, Missing, Outcome, Progress, Tail, Target, line, telnet};
+use ringtail::route::SeriesCache;
+
+/// What `now` is (ns).
+pub const NOW_NS: i64 = 1_500_000_000_000_000_000;
+
+pub struct Core {
+    state: State,
+    cache: SeriesCache,
+    batcher: Batcher,
+    target: Target,
+    names_max: usize,
+}
+
+impl Core {
+    /// `series`: entries of the cache; `names_max`: unknown names before the catalog is asked.
+    pub fn new(series: usize, names_max: usize) -> Core {
+        let mut state = State::default();
+        let command = Command::CreateDatabase { name: "d".into(), policy: None };
+        for record in state.decide(&command).unwrap() {
+            state.apply(&record);
+        }
+        let db = state.database("d").unwrap();
+        let target = Target { db: db.id, policy: db.default_policy.unwrap() };
+        let (cache, batcher) = (SeriesCache::new(1, series), Batcher::new());
+        Core { state, cache, batcher, target, names_max }
+    }
+
+    fn resolve(&mut self, missing: Missing, mix: bool) {
+        for record in self.state.decide(&missing.resolve(self.target.policy, mix)).unwrap() {
+            self.state.apply(&record);
+        }
+    }
+
+    /// Ends the request, as if all rows had been written: their series are known from now on.
+    pub fn finish(&mut self) -> u64 {
+        let outcome = self.batcher.finish();
+        for mut write in outcome.writes {
+            let ids: Vec<SeriesId> =
+                (0..write.request.new_series.len()).map(|n| SeriesId(n as u32)).collect();
+            write.take_lesson().learned(&ids, &mut self.cache);
+            self.batcher.recycle(write.request);
+        }
+        outcome.rows
+    }
+
+    /// Ends the request and gives all that it came to.
+    pub fn outcome(&mut self) -> Outcome {
+        self.batcher.finish()
+    }
+
+    /// A request of line protocol that came whole.
+    pub fn lines(&mut self, body: &[u8]) -> u64 {
+        self.lines_in_parts(body, &[body.len()]);
+        self.finish()
+    }
+
+    /// Decodes line protocol that came in parts, which end at `ends`; gives what was wrong.
+    pub fn lines_in_parts(&mut self, body: &[u8], ends: &[usize]) -> line::Report {
+        let (mut report, mut tail) = (line::Report::default(), Tail::default());
+        self.batcher.begin(self.target);
+        let mut start = 0;
+        for end in ends {
+            loop {
+                let mut ctx = line::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    report: &mut report,
+                    tail: &mut tail,
+                    now_ns: NOW_NS,
+                    precision: line::Precision::Nanoseconds,
+                    shards: 2,
+                    more: *end < body.len(),
+                    line_bytes_max: 1 << 20,
+                    names_max: self.names_max,
+                };
+                match line::decode(&body[start..*end], &mut self.batcher, &mut ctx) {
+                    Progress::Done { consumed } => {
+                        start += consumed;
+                        break;
+                    }
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, false);
+                    }
+                }
+            }
+        }
+        report
+    }
+
+    /// A part of a telnet connection.
+    pub fn telnet(&mut self, bytes: &[u8]) -> u64 {
+        self.telnet_in_parts(bytes, &[bytes.len()]);
+        self.finish()
+    }
+
+    /// Decodes telnet lines that came in parts, which end at `ends`; gives what was dropped, and
+    /// how often `version` was asked for.
+    pub fn telnet_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> (telnet::Rejects, u32) {
+        let (mut rejects, mut tail) = (telnet::Rejects::default(), Tail::default());
+        self.batcher.begin(self.target);
+        let (mut start, mut versions) = (0, 0);
+        for end in ends {
+            loop {
+                let mut ctx = telnet::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    rejects: &mut rejects,
+                    tail: &mut tail,
+                    now_ns: NOW_NS,
+                    shards: 2,
+                    line_bytes_max: telnet::LINE_BYTES_MAX,
+                    names_max: self.names_max,
+                    ttl_default_s: 0,
+                    versions,
+                };
+                let progress = telnet::decode(&bytes[start..*end], &mut self.batcher, &mut ctx);
+                versions = ctx.versions;
+                match progress {
+                    Progress::Done { consumed } => {
+                        start += consumed;
+                        break;
+                    }
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, true);
+                    }
+                }
+            }
+        }
+        (rejects, versions)
+    }
+}
