@@ -101,7 +101,7 @@ fn question() -> Arc<Request> {
         output: Output::Aggregates { buckets, aggregates },
         order: Order::Ascending,
         memory_bytes: 64 << 20,
-        timeout_ns: 0,
+        deadline_ns: 0,
     })
 }
 

@@ -4,9 +4,10 @@
 //! keys several times; each time is a `Pass` whose Blocks are in (measurement, series, time) order.
 
 use super::block::Block;
-use super::segment::{ChunkId, Cursor, SegmentError, Select};
+use super::segment::{ChunkId, ChunkInfo, Cursor, Reader, SegmentError, Select, Sieve, Step};
 use super::version::Section;
 use crate::env::Env;
+use std::rc::Rc;
 
 /// One way through the keys of a section.
 pub struct Pass<E: Env> {
@@ -16,6 +17,26 @@ pub struct Pass<E: Env> {
 }
 
 impl<E: Env> Pass<E> {
+    /// The chunk that `next` looks at next; not all have a selected row. `None` at the end.
+    pub async fn peek(&mut self) -> Result<Option<ChunkInfo>, SegmentError> {
+        self.cursor.peek().await
+    }
+
+    /// Passes over the chunk that `peek` gave.
+    pub fn skip(&mut self) {
+        self.cursor.skip();
+    }
+
+    /// The file.
+    pub fn reader(&self) -> &Rc<Reader<E>> {
+        self.cursor.reader()
+    }
+
+    /// What the next chunk has; see `Cursor::step`.
+    pub async fn step(&mut self, sieve: Option<&dyn Sieve>) -> Result<Step, SegmentError> {
+        self.cursor.step(sieve).await
+    }
+
     /// The next rows; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Block>, SegmentError> {
         self.cursor.next().await

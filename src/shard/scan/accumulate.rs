@@ -5,10 +5,12 @@
 //! folded into the group's state when the series goes on to its next bucket; so rows of a series
 //! must come in time order, and neither flushes nor shards show in the result.
 
+use super::known;
 use super::merge::{add_double, add_moments, pick, spread};
 use super::partial::{Picked, Ranked, States};
 use super::request::Function;
-use crate::model::{Column, FieldType, FixedMap, Strings, Value, Values};
+use crate::model::{Column, FieldType, FixedMap, Strings, TimeRange, Value, Values};
+use crate::shard::segment::{Statistics, Summary};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -102,6 +104,54 @@ impl Accumulator {
                     self.keep(slice, valid, column, rows);
                 }
             }
+        }
+    }
+
+    /// Whether a chunk's statistics say what its rows, all of one slot, would add. `time`: their
+    /// first and last.
+    pub fn knows(&self, slot: usize, stats: &Statistics, time: TimeRange) -> bool {
+        match (&self.states, stats.summary) {
+            (States::Count(_), _)
+            | (States::SumInteger { .. }, Summary::Integer { .. })
+            | (States::SumUnsigned { .. }, Summary::Unsigned { .. }) => true,
+            (States::Spread(_), summary) => known::values(summary).is_some(),
+            (States::Picked(all), summary) => {
+                let held = all.get(slot).and_then(Option::as_ref);
+                held.is_some_and(|held| known::loses(self.function, summary, time, held))
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds a chunk that `knows` accepted.
+    pub fn add_known(&mut self, slot: usize, stats: &Statistics) {
+        let more = u64::from(stats.count);
+        match (&mut self.states, stats.summary) {
+            (States::Count(count), _) => {
+                count.get_mut(slot).into_iter().for_each(|count| *count += more);
+            }
+            (States::SumInteger { sum, count }, Summary::Integer { sum: add, .. }) => {
+                sum.get_mut(slot).into_iter().for_each(|sum| *sum = sum.wrapping_add(add));
+                count.get_mut(slot).into_iter().for_each(|count| *count += more);
+            }
+            (States::SumUnsigned { sum, count }, Summary::Unsigned { sum: add, .. }) => {
+                sum.get_mut(slot).into_iter().for_each(|sum| *sum = sum.wrapping_add(add));
+                count.get_mut(slot).into_iter().for_each(|count| *count += more);
+            }
+            (States::Spread(all), summary) => {
+                let places = all.get_mut(slot).zip(known::values(summary));
+                places.into_iter().for_each(|(held, (low, high))| spread(held, low, high));
+            }
+            // A selector's chunk loses.
+            _ => {}
+        }
+    }
+
+    /// Whether a selector has no point for a slot.
+    pub fn lacks(&self, slot: usize) -> bool {
+        match &self.states {
+            States::Picked(all) => all.get(slot).is_some_and(Option::is_none),
+            _ => false,
         }
     }
 

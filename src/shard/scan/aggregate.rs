@@ -9,14 +9,16 @@ use super::buckets::cut;
 use super::expr::value_at;
 use super::fields::resolve;
 use super::guard::Guard;
+use super::known::{Chunk, Condition, Judge, plain_column};
 use super::partial::{Group, Part, ScanError, States};
 use super::plan::{Batch, Plan};
 use super::read::{Stream, Stretch, Wanted};
 use super::request::{Aggregate, Aux, Buckets, Function};
 use super::rowset::Used;
 use crate::env::Env;
-use crate::model::{Column, SeriesId, TimeRange, Value};
+use crate::model::{Column, ColumnId, FieldType, SeriesId, TimeRange, Value};
 use crate::shard::block::Block;
+use crate::shard::segment::Sieve;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -46,9 +48,9 @@ struct Table {
 }
 
 impl Table {
-    /// Whether no row of a group was met.
+    /// Whether some selector has no point of a group yet, of all time at once.
     fn lacks(&self, group: usize) -> bool {
-        self.times.get(group).is_some_and(|times| times.is_empty())
+        self.accumulators.iter().any(|one| one.lacks(group))
     }
 }
 
@@ -182,13 +184,11 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         Ok(())
     }
 
-    /// `First` or `Last` when nothing but that is asked, of all time at once and of one field.
+    /// `First` or `Last` when nothing but that is asked, of all time at once, of any fields.
     fn only_end(&self) -> Option<Function> {
         let first = self.aggregates.first()?;
         let ends = matches!(first.function, Function::First | Function::Last);
-        let alike = |one: &Aggregate| {
-            (one.function, one.field, one.range) == (first.function, first.field, first.range)
-        };
+        let alike = |one: &Aggregate| (one.function, one.range) == (first.function, first.range);
         let alone = *self.buckets == Buckets::One && self.aggregates.iter().all(alike);
         (ends && alone).then_some(first.function)
     }
@@ -205,7 +205,12 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         let Some(partition) = self.plan.partitions.get(stretch.partition) else { return Ok(()) };
         let mut stream = Stream::open(self.guard, partition, stretch, range, wanted).await?;
         let mut slices = Vec::new();
-        while let Some(mut block) = stream.next(self.guard).await? {
+        let condition = Condition::new(self.plan, batch, self.used.as_ref());
+        let columns = self.plain_columns();
+        loop {
+            let mut judge =
+                Known { run: self, condition: &condition, columns: &columns, range, batch, table };
+            let Some(mut block) = stream.next(self.guard, &mut judge).await? else { break };
             note(self.guard, &block);
             self.plan.filter(&mut block, batch, self.used.as_ref());
             self.add(&block, batch, table, &mut slices);
@@ -216,6 +221,26 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             self.guard.check().await?;
         }
         Ok(())
+    }
+
+    /// The column of each aggregate, where statistics may answer all of them.
+    fn plain_columns(&self) -> Option<Vec<ColumnId>> {
+        let request = self.plan.request;
+        if request.filter.is_some() {
+            return None;
+        }
+        let column = |aggregate: &Aggregate| {
+            let field = request.fields.get(aggregate.field)?;
+            let whole = !matches!(field.kind, FieldType::Float | FieldType::String);
+            let answers = match aggregate.function {
+                Function::Count | Function::Spread => true,
+                Function::Sum => whole,
+                Function::Min | Function::Max | Function::First | Function::Last => true,
+                _ => false,
+            };
+            plain_column(field).filter(|_| answers)
+        };
+        self.aggregates.iter().map(column).collect()
     }
 
     /// Adds the rows of a Block, all of whose series are in the batch.
@@ -348,6 +373,77 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             send(self.guard, emit, Part::Groups(groups)).await?;
         }
         Ok(())
+    }
+}
+
+/// Answers chunks by their statistics: those that lie in one group and one bucket, with a value in
+/// every row, so that their times are those of the values.
+struct Known<'a, 'p, E: Env, C: Fn() -> bool> {
+    run: &'a Run<'p, E, C>,
+    condition: &'a Condition<'a, E>,
+    columns: &'a Option<Vec<ColumnId>>,
+    range: TimeRange,
+    batch: &'a Batch,
+    table: &'a mut Table,
+}
+
+impl<E: Env, C: Fn() -> bool> Judge<E> for Known<'_, '_, E, C> {
+    async fn passes_over(&mut self, chunk: &Chunk<E>) -> Result<bool, ScanError> {
+        if self.condition.refuse(chunk).await? {
+            return Ok(true);
+        }
+        let Some(columns) = self.columns else { return Ok(false) };
+        let Some((slot, group)) = self.slot(chunk) else { return Ok(false) };
+        if !self.run.aggregates.iter().all(|one| one.range.covers(chunk.info.time)) {
+            return Ok(false);
+        }
+        let mut known = Vec::with_capacity(columns.len());
+        for (column, accumulator) in columns.iter().zip(&self.table.accumulators) {
+            let stats = chunk.statistics(*column).await?;
+            if let Some(stats) = &stats
+                && (stats.count != chunk.info.rows
+                    || !accumulator.knows(slot, stats, chunk.info.time))
+            {
+                return Ok(false);
+            }
+            known.push(stats);
+        }
+        let here = |series: &SeriesId| self.group(*series) == Some(group);
+        if !chunk.series().await?.iter().all(here) {
+            return Ok(false);
+        }
+        for (stats, accumulator) in known.iter().zip(&mut self.table.accumulators) {
+            stats.iter().for_each(|stats| accumulator.add_known(slot, stats));
+        }
+        if let Some(times) = self.table.times.get_mut(group)
+            && known.iter().any(Option::is_some)
+        {
+            times.first = times.first.min(chunk.info.time.first);
+            times.last = times.last.max(chunk.info.time.last);
+        }
+        Ok(true)
+    }
+
+    fn sieve(&self) -> Option<&dyn Sieve> {
+        self.condition.sieve()
+    }
+}
+
+impl<E: Env, C: Fn() -> bool> Known<'_, '_, E, C> {
+    fn group(&self, series: SeriesId) -> Option<usize> {
+        self.batch.find(series, &mut 0).map(|(_, group)| group as usize)
+    }
+
+    /// The place of a chunk's rows and their group, if it is one, as far as its ends tell.
+    fn slot(&self, chunk: &Chunk<E>) -> Option<(usize, usize)> {
+        let info = &chunk.info;
+        let one = info.first.0 == info.last.0 && self.range.covers(info.time);
+        let buckets = self.run.buckets.number(info.time.first).filter(|_| one)?;
+        let bucket = self.run.buckets.number(info.time.last).filter(|last| *last == buckets)?;
+        let group = self.group(info.first.1)?;
+        self.group(info.last.1).filter(|last| *last == group)?;
+        let place = usize::try_from(bucket.wrapping_sub(self.table.first_bucket)).ok()?;
+        Some((group * self.table.width + place, group))
     }
 }
 

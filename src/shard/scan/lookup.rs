@@ -5,6 +5,7 @@
 //! that a series is out of the question as soon as one row of it was met; expired rows are none.
 
 use super::guard::Guard;
+use super::known::ReadAll;
 use super::partial::{Found, ScanError, TagPair};
 use super::plan::STEP_ENTRIES;
 use super::read::{Partition, Stream, Wanted};
@@ -220,7 +221,7 @@ async fn rowless<E: Env, C: Fn() -> bool>(
             };
             let range = stretch.range;
             let mut stream = Stream::open(guard, &partition, stretch, range, &wanted).await?;
-            while let Some(block) = stream.next(guard).await? {
+            while let Some(block) = stream.next(guard, &mut ReadAll).await? {
                 for run in &block.runs {
                     series.remove(run.series.0);
                 }

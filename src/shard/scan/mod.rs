@@ -6,7 +6,7 @@
 //!
 //! `plan` (series, groups, sources) ▸ `read` (merged Blocks of one stretch of time) ▸ `rowset`
 //! (WHERE by `expr`, `fields` as the question sees them) ▸ `aggregate` (`buckets`, `accumulate`,
-//! `merge`) or `rows`. `lookup` asks the index. `guard` watches over the deadline and the turns of
+//! `merge`) or `rows`. `known` says which chunks need not be decoded. `lookup` asks the index. `guard` watches over the deadline and the turns of
 //! other tasks.
 
 mod accumulate;
@@ -16,6 +16,7 @@ pub mod expr;
 mod fields;
 mod guard;
 mod keep;
+mod known;
 mod lookup;
 mod merge;
 pub mod partial;

@@ -122,6 +122,8 @@ pub struct Summary {
     pub rows: u64,
     pub blocks: u64,
     pub bytes: u64,
+    /// Chunks that were not decoded, because their statistics said enough.
+    pub chunks_known: u64,
     /// Time spent on the shard's core (ns).
     pub busy_ns: u64,
 }

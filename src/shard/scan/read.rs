@@ -7,13 +7,14 @@
 
 use super::ScanError;
 use super::guard::Guard;
+use super::known::{Chunk, Judge};
 use crate::env::Env;
 use crate::model::time::{DAY_NS, day_of};
 use crate::model::{ColumnId, MeasurementId, SeriesId, TimeRange};
 use crate::shard::block::Block;
 use crate::shard::head::{self, HeadCursor, HeadView};
 use crate::shard::merge::{Merger, drop_expired};
-use crate::shard::segment::Select;
+use crate::shard::segment::{Select, Step};
 use crate::shard::source::{Pass, passes};
 use crate::shard::tombstone::Tombstones;
 use crate::shard::version::{Later, Section, Sources};
@@ -71,7 +72,7 @@ impl<E: Env> Partition<E> {
             .reduce(|a, b| TimeRange::new(a.first.min(b.first), a.last.max(b.last)))
     }
 
-    /// The stretches that may have rows within `range`, oldest first.
+    /// The stretches that may have rows within `range`, oldest first, no longer than need be.
     pub fn stretches(&self, place: usize, range: TimeRange) -> Vec<Stretch<E>> {
         let mut out = Vec::new();
         let gap = |first: i64, last: i64, out: &mut Vec<Stretch<E>>| {
@@ -97,6 +98,13 @@ impl<E: Env> Partition<E> {
         if let Some(next) = next {
             gap(next, range.last, &mut out);
         }
+        out.retain_mut(|stretch| match self.bounds(stretch.range) {
+            Some(range) => {
+                stretch.range = range;
+                true
+            }
+            None => false,
+        });
         out
     }
 
@@ -172,6 +180,8 @@ pub struct Stream<E: Env> {
     clusters: VecDeque<Cluster<E>>,
     tombstones: Rc<Tombstones>,
     later: Later,
+    /// Rows may have a time to live.
+    expiring: bool,
 }
 
 impl<E: Env> Stream<E> {
@@ -187,7 +197,8 @@ impl<E: Env> Stream<E> {
         wanted: &Wanted,
     ) -> Result<Stream<E>, ScanError> {
         let mut wanted = wanted.clone();
-        if !expires(partition, stretch, range).await? {
+        let expiring = expires(partition, stretch, range).await?;
+        if !expiring {
             wanted.columns = without_expiry(&wanted.columns).into();
         }
         let select = Select {
@@ -213,20 +224,22 @@ impl<E: Env> Stream<E> {
         let tombstones = partition.sources.version.tombstones.clone();
         let later = partition.sources.later.clone();
         let clusters = clusters(sources);
-        Ok(Stream { wanted, range, clusters, tombstones, later })
+        Ok(Stream { wanted, range, clusters, tombstones, later, expiring })
     }
 
     /// The next rows, at least one; `None` at the end. Tasks of the core have turns in between.
+    /// Chunks whose rows stand alone are shown to `judge` first.
     ///
     /// # Errors
     /// As `open`.
     pub async fn next<C: Fn() -> bool>(
         &mut self,
         guard: &Guard<'_, E, C>,
+        judge: &mut impl Judge<E>,
     ) -> Result<Option<Block>, ScanError> {
         while let Some(mut cluster) = self.clusters.pop_front() {
             guard.check().await?;
-            let found = self.next_of(guard, &mut cluster).await?;
+            let found = self.next_of(guard, judge, &mut cluster).await?;
             let Some(mut block) = found else { continue };
             self.clusters.push_front(cluster);
             drop_expired(&mut block, self.wanted.now_ns);
@@ -241,12 +254,17 @@ impl<E: Env> Stream<E> {
     async fn next_of<C: Fn() -> bool>(
         &self,
         guard: &Guard<'_, E, C>,
+        judge: &mut impl Judge<E>,
         cluster: &mut Cluster<E>,
     ) -> Result<Option<Block>, ScanError> {
         let Cluster { inputs, merger, at } = cluster;
         let Some(merger) = merger else {
             while let Some(input) = inputs.get_mut(*at) {
-                match self.read(guard, input).await? {
+                let found = match input {
+                    Input::Pass(pass) => self.read_alone(guard, judge, pass).await?,
+                    Input::Head { .. } => self.read(guard, input).await?,
+                };
+                match found {
                     Some(block) => return Ok(Some(block)),
                     None => *at += 1,
                 }
@@ -268,6 +286,43 @@ impl<E: Env> Stream<E> {
                 return Ok(Some(block));
             }
             guard.rest().await;
+        }
+        Ok(None)
+    }
+
+    /// The next Block of a section that no other source meets, never empty.
+    async fn read_alone<C: Fn() -> bool>(
+        &self,
+        guard: &Guard<'_, E, C>,
+        judge: &mut impl Judge<E>,
+        pass: &mut Pass<E>,
+    ) -> Result<Option<Block>, ScanError> {
+        while let Some(info) = pass.peek().await.map_err(storage)? {
+            guard.check().await?;
+            let touched = self.expiring
+                || self.tombstones.overlaps(pass.max_seq, None, info.time)
+                || !self.later.borrow().is_empty();
+            let mut sieve = None;
+            if !touched {
+                let chunk = Chunk { reader: pass.reader().clone(), info };
+                if judge.passes_over(&chunk).await? {
+                    pass.skip();
+                    guard.note(|summary| summary.chunks_known += 1);
+                    continue;
+                }
+                sieve = judge.sieve();
+            }
+            match pass.step(sieve).await.map_err(storage)? {
+                Step::Rows(mut block, taken) => {
+                    looked_at(guard, taken);
+                    self.tombstones.apply(pass.max_seq, &mut block);
+                    if block.rows() > 0 {
+                        return Ok(Some(block));
+                    }
+                }
+                Step::Nothing(taken) => looked_at(guard, taken),
+                Step::End => break,
+            }
         }
         Ok(None)
     }
@@ -312,6 +367,12 @@ impl<E: Env> Input<E> {
             Input::Head { max_seq, .. } => *max_seq,
         }
     }
+}
+
+/// Counts rows that were read and not given.
+fn looked_at<E: Env, C: Fn() -> bool>(guard: &Guard<'_, E, C>, rows: usize) {
+    guard.note_work(rows);
+    guard.note(|summary| summary.rows += rows as u64);
 }
 
 /// Whether a row of the stretch may have a time to live. Then all of its sources are read whole:

@@ -6,20 +6,22 @@
 //! with many is read in *slabs* of time that are sized from the directories and sent one by one.
 //! Where the estimate was far too low the slab is read again in smaller pieces; what cannot be cut,
 //! the rows of one group at one instant, may take the question's memory and not more. A limit
-//! starts with a small slab and doubles, and ends the reading when every group of the batch has its
-//! rows.
+//! starts with a small slab and doubles; what is read further back are the series of groups that lack
+//! rows alone, until none does.
 
 use super::aggregate::{note, send};
 use super::fields::{id_of, resolve};
 use super::guard::Guard;
+use super::known::Condition;
 use super::partial::{Part, Rows, ScanError};
 use super::plan::{Batch, Plan};
-use super::read::{Stream, Stretch};
+use super::read::{Stream, Stretch, Wanted};
 use super::request::Order;
 use super::rowset::Used;
 use crate::env::Env;
 use crate::model::{Column, FieldType, FixedMap, SeriesId, TimeRange, Values};
 use crate::shard::block::Block;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Bytes of rows that a slab aims at.
@@ -140,15 +142,17 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             Some(limit) => (2.0 * limit as f64 * count as f64).max(FIRST_ROWS.min(full)).min(full),
             None => full,
         };
+        let mut wanted = batch.wanted.clone();
+        let mut series = batch.series.len();
         for stretch in stretches {
-            let estimate = self.plan.estimate(std::slice::from_ref(stretch), batch.series.len());
+            let estimate = self.plan.estimate(std::slice::from_ref(stretch), series);
             let mut rest = Some(stretch.range);
             // Nanoseconds of a slab.
             let whole = stretch.range.last as f64 - stretch.range.first as f64 + 1.0;
             let mut width = whole * (aim / estimate.max(1.0)).min(1.0);
             while let Some(range) = rest {
                 let (range, behind) = self.piece(range, width);
-                let mut slab = match self.read(stretch, range, batch).await? {
+                let mut slab = match self.read(stretch, range, batch, &wanted).await? {
                     Tried::Read(slab) => slab,
                     Tried::TooLong => {
                         // Denser than thought.
@@ -171,6 +175,10 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 }
                 if count > 1 && self.is_too_much(&held) {
                     return Ok(false);
+                }
+                if let Some(open) = self.open_series(batch, &held.rows, series) {
+                    series = open.len();
+                    wanted.series = Some(open);
                 }
                 aim = (aim * 2.0).min(full);
                 // By what was met, not by the estimate: behind a dense spot a stretch may be empty
@@ -200,6 +208,14 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 (TimeRange::new(first, range.last), Some(TimeRange::new(range.first, first - 1)))
             }
         }
+    }
+
+    /// The series of groups that want more rows, when they are fewer than `known`.
+    fn open_series(&self, batch: &Batch, rows: &[u64], known: usize) -> Option<Rc<[SeriesId]>> {
+        let limit = self.limit?;
+        let wants = |group: u32| rows.get(group as usize).is_some_and(|rows| *rows < limit);
+        let open = || batch.series.iter().filter(|(_, group)| wants(*group));
+        (open().count() < known).then(|| open().map(|(id, _)| *id).collect())
     }
 
     fn is_full(&self, rows: &[u64]) -> bool {
@@ -254,6 +270,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         stretch: &Stretch<E>,
         range: TimeRange,
         batch: &Batch,
+        wanted: &Wanted,
     ) -> Result<Tried, ScanError> {
         let places = vec![Vec::new(); batch.groups.len()];
         let mut slab = Slab { blocks: Vec::new(), places, rows: 0, bytes: 0 };
@@ -261,8 +278,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             return Ok(Tried::Read(slab));
         };
         let limit = self.plan.request.memory_bytes;
-        let mut stream = Stream::open(self.guard, partition, stretch, range, &batch.wanted).await?;
-        while let Some(mut block) = stream.next(self.guard).await? {
+        let mut stream = Stream::open(self.guard, partition, stretch, range, wanted).await?;
+        let mut condition = Condition::new(self.plan, batch, self.used.as_ref());
+        while let Some(mut block) = stream.next(self.guard, &mut condition).await? {
             note(self.guard, &block);
             self.plan.filter(&mut block, batch, self.used.as_ref());
             self.take(&block, batch, &mut slab);
@@ -329,6 +347,9 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             }
             *taken += places.len() as u64;
             slab.rows += places.len();
+        }
+        if slab.rows == 0 {
+            (slab.blocks, slab.bytes) = (Vec::new(), 0);
         }
     }
 

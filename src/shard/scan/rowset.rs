@@ -6,9 +6,9 @@
 use super::expr::{RowsView, holds};
 use super::fields::resolve;
 use super::plan::{Batch, Plan};
-use super::request::Expr;
+use super::request::{Expr, FieldRef};
 use crate::env::Env;
-use crate::model::{Bitmap, SeriesId, Strings, Value};
+use crate::model::{Bitmap, ColumnId, SeriesId, Strings, Value};
 use crate::shard::block::Block;
 
 /// Fields and tags that an expression names.
@@ -24,6 +24,16 @@ impl Used {
         let mut used = Used { fields: vec![false; fields], tags: vec![false; tags] };
         used.add(expr);
         used
+    }
+
+    /// The columns of the fields, sorted.
+    pub fn columns(&self, fields: &[FieldRef]) -> Vec<ColumnId> {
+        let used = fields.iter().zip(&self.fields).filter(|(_, used)| **used);
+        let mut columns: Vec<ColumnId> =
+            used.flat_map(|(field, _)| field.columns.iter().copied()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     fn add(&mut self, expr: &Expr) {
@@ -49,26 +59,37 @@ impl<E: Env> Plan<'_, E> {
     /// Takes away rows of series outside the batch and rows that WHERE refuses.
     pub fn filter(&self, block: &mut Block, batch: &Batch, used: Option<&Used>) {
         let mut hint = 0;
-        if block.runs.iter().any(|run| batch.find(run.series, &mut hint).is_none()) {
-            let mut keep = Bitmap::filled(block.rows(), true);
-            for run in &block.runs {
-                if batch.find(run.series, &mut hint).is_none() {
-                    run.range().for_each(|row| keep.set(row, false));
-                }
-            }
-            block.retain(&keep);
+        let mut known = || block.runs.iter().all(|run| batch.find(run.series, &mut hint).is_some());
+        if self.request.filter.is_none() && known() {
+            return;
         }
-        let (Some(expr), Some(used)) = (&self.request.filter, used) else { return };
-        let keep = {
-            let fields = self.request.fields.iter().zip(&used.fields);
-            let fields: Vec<_> =
-                fields.map(|(field, used)| used.then(|| resolve(block, field)).flatten()).collect();
-            let tags: Vec<Option<Strings>> = (0..self.request.tags.len())
-                .map(|at| (used.tags.get(at) == Some(&true)).then(|| self.tag_column(block, at)))
-                .collect();
-            holds(expr, &RowsView { times: &block.times, fields: &fields, tags: &tags })
-        };
+        let keep = self.passing(block, batch, used);
         block.retain(&keep);
+    }
+
+    /// The rows of series of the batch that WHERE lets through.
+    pub fn passing(&self, block: &Block, batch: &Batch, used: Option<&Used>) -> Bitmap {
+        let mut keep = match (&self.request.filter, used) {
+            (Some(expr), Some(used)) => self.holding(expr, block, used),
+            _ => Bitmap::filled(block.rows(), true),
+        };
+        let mut hint = 0;
+        for run in &block.runs {
+            if batch.find(run.series, &mut hint).is_none() {
+                run.range().for_each(|row| keep.set(row, false));
+            }
+        }
+        keep
+    }
+
+    fn holding(&self, expr: &Expr, block: &Block, used: &Used) -> Bitmap {
+        let fields = self.request.fields.iter().zip(&used.fields);
+        let fields: Vec<_> =
+            fields.map(|(field, used)| used.then(|| resolve(block, field)).flatten()).collect();
+        let tags: Vec<Option<Strings>> = (0..self.request.tags.len())
+            .map(|at| (used.tags.get(at) == Some(&true)).then(|| self.tag_column(block, at)))
+            .collect();
+        holds(expr, &RowsView { times: &block.times, fields: &fields, tags: &tags })
     }
 
     /// A tag of each row; missing is empty.

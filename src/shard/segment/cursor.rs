@@ -10,10 +10,11 @@ use super::extract::{self, Fault, Rows};
 use super::read::{self, Piece, Reader};
 use super::{SegmentError, Select};
 use crate::env::Env;
-use crate::model::Column;
+use crate::model::{Bitmap, Column, ColumnId};
 use crate::shard::block::Block;
 use crate::shard::cache::Bytes;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Values decoded between two turns of other tasks: about 0.1 to 0.5 ms of work.
@@ -32,6 +33,25 @@ pub struct Cursor<E: Env> {
     decoded: usize,
     /// Whether chunks that come from the disk are kept in the cache.
     keep: bool,
+}
+
+/// What became of a chunk.
+pub enum Step {
+    /// Its rows, and how many more the sieve has taken.
+    Rows(Block, usize),
+    /// It has no row to show; so many were taken.
+    Nothing(usize),
+    /// There was no chunk left.
+    End,
+}
+
+/// Says by some columns which rows are worth the others.
+pub trait Sieve {
+    /// The columns it looks at.
+    fn columns(&self) -> &[ColumnId];
+
+    /// The rows of a Block of these columns to be kept.
+    fn keep(&self, block: &Block) -> Bitmap;
 }
 
 /// A chunk that may hold a selected row.
@@ -56,6 +76,11 @@ impl<E: Env> Cursor<E> {
             decoded: 0,
             keep: true,
         }
+    }
+
+    /// The file.
+    pub fn reader(&self) -> &Rc<Reader<E>> {
+        &self.reader
     }
 
     /// The same cursor for the chunks from `first` to `last` alone.
@@ -110,13 +135,26 @@ impl<E: Env> Cursor<E> {
     /// When the disk refuses or a piece is damaged; the cursor stands behind that chunk then and
     /// may be asked to go on.
     pub async fn next(&mut self) -> Result<Option<Block>, SegmentError> {
-        while self.peek().await?.is_some() {
-            let Some(chunk) = self.chunks.pop_front() else { break };
-            if let Some(block) = self.extract(&chunk).await? {
-                return Ok(Some(block));
+        loop {
+            match self.step(None).await? {
+                Step::Rows(block, _) => return Ok(Some(block)),
+                Step::Nothing(_) => {}
+                Step::End => return Ok(None),
             }
         }
-        Ok(None)
+    }
+
+    /// The selected rows of the next chunk that `sieve` keeps. Its columns are decoded first, and
+    /// of the others only the pages that have a row to show.
+    ///
+    /// # Errors
+    /// As `next`.
+    pub async fn step(&mut self, sieve: Option<&dyn Sieve>) -> Result<Step, SegmentError> {
+        if self.peek().await?.is_none() {
+            return Ok(Step::End);
+        }
+        let Some(chunk) = self.chunks.pop_front() else { return Ok(Step::End) };
+        self.extract(&chunk, sieve).await
     }
 
     fn wanted(&self, columns: impl Iterator<Item = ColumnPlace>) -> Vec<ColumnPlace> {
@@ -130,7 +168,11 @@ impl<E: Env> Cursor<E> {
         self.reader.load(pieces, self.keep).await
     }
 
-    async fn extract(&mut self, chunk: &Candidate) -> Result<Option<Block>, SegmentError> {
+    async fn extract(
+        &mut self,
+        chunk: &Candidate,
+        sieve: Option<&dyn Sieve>,
+    ) -> Result<Step, SegmentError> {
         let info = &chunk.info;
         let runs = read::runs_piece(info);
         // Where all rows are wanted, or only the runs are, nothing is gained by looking at the runs
@@ -166,7 +208,7 @@ impl<E: Env> Cursor<E> {
             done.map_err(|found| fault(found, piece))?;
         }
         if rows.is_empty() {
-            return Ok(None);
+            return Ok(Step::Nothing(0));
         }
         let columns = match columns {
             Some(columns) => columns,
@@ -177,17 +219,49 @@ impl<E: Env> Cursor<E> {
             }
         };
         let mut block = rows.block(&runs);
-        for (place, bytes) in chunk.columns.iter().zip(&columns) {
+        let Some(sieve) = sieve else {
+            self.decode(chunk, &columns, |_| true, rows.ranges(), &mut block).await?;
+            return Ok(Step::Rows(block, 0));
+        };
+        let first = |id| sieve.columns().contains(&id);
+        self.decode(chunk, &columns, first, rows.ranges(), &mut block).await?;
+        let keep = sieve.keep(&block);
+        let ranges = extract::kept(rows.ranges(), &keep);
+        let looked_at = block.rows();
+        if ranges.is_empty() {
+            return Ok(Step::Nothing(looked_at));
+        }
+        block.retain(&keep);
+        self.decode(chunk, &columns, |id| !first(id), &ranges, &mut block).await?;
+        block.columns.sort_by_key(|column| column.id);
+        block.drop_null_columns();
+        let taken = looked_at - block.rows();
+        Ok(Step::Rows(block, taken))
+    }
+
+    /// Decodes rows of the columns that `which` takes and adds them to a Block of these rows.
+    async fn decode(
+        &mut self,
+        chunk: &Candidate,
+        columns: &[Bytes],
+        which: impl Fn(ColumnId) -> bool,
+        ranges: &[Range<u32>],
+        block: &mut Block,
+    ) -> Result<(), SegmentError> {
+        let info = &chunk.info;
+        let places = chunk.columns.iter().zip(columns);
+        for (place, bytes) in places.filter(|(place, _)| which(place.id)) {
             let mut column = Column::empty(place.id);
-            let decoded = extract::column(bytes, info.rows, rows.ranges(), &mut column);
-            self.decoded +=
-                decoded.map_err(|found| fault(found, Some(read::column_piece(info, place))))?;
+            let decoded = extract::column(bytes, info.rows, ranges, &mut column);
+            self.decoded += decoded.map_err(|found: Fault| {
+                self.reader.damaged(read::column_piece(info, place).offset, found.0)
+            })?;
             block.columns.push(column);
             if self.decoded >= YIELD_VALUES {
                 self.decoded = 0;
                 self.reader.env.yield_now().await;
             }
         }
-        Ok(Some(block))
+        Ok(())
     }
 }

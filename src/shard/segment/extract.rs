@@ -7,7 +7,7 @@
 use super::runs::{self, StoredRun};
 use super::select::{self, Select, Span};
 use crate::codec::chunk;
-use crate::model::{Column, Values};
+use crate::model::{Bitmap, Column, Values};
 use crate::shard::block::{Block, Run, step_of};
 use std::ops::Range;
 
@@ -153,6 +153,19 @@ impl Rows {
             }
         }
     }
+}
+
+/// The rows of a chunk that are kept: `keep` has a bit for each row of `ranges`, in order.
+pub fn kept(ranges: &[Range<u32>], keep: &Bitmap) -> Vec<Range<u32>> {
+    let mut out: Vec<Range<u32>> = Vec::new();
+    let rows = ranges.iter().cloned().flatten().enumerate();
+    for (_, row) in rows.filter(|(at, _)| keep.get(*at)) {
+        match out.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => out.push(row..row + 1),
+        }
+    }
+    out
 }
 
 fn own_times<'a>(times: &'a [i64], times_start: u32, stored: &StoredRun) -> &'a [i64] {

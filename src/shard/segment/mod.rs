@@ -39,7 +39,7 @@ mod tests;
 mod verify;
 mod write;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Sieve, Step};
 pub use directory::{ChunkId, ChunkInfo};
 pub use read::Reader;
 pub use select::Select;

@@ -11,7 +11,7 @@ use super::stats::Statistics;
 use super::{Cursor, FileIdent, SectionMeta, SegmentError, Select};
 use crate::codec::chunk;
 use crate::env::{BLOCK_BYTES, Disk, Env, File, Open};
-use crate::model::ColumnId;
+use crate::model::{ColumnId, SeriesId};
 use crate::shard::cache::{BlockCache, Bytes};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -168,6 +168,17 @@ impl<E: Env> Reader<E> {
         let page = self.load_one(Piece { kind: Kind::Statistics, offset, bytes }).await?;
         let entries = page.split_last_chunk::<SUM_BYTES>().map_or(&[][..], |(entries, _)| entries);
         Ok(Statistics::find(entries, chunk.index, column))
+    }
+
+    /// The series of a chunk's rows, in order.
+    ///
+    /// # Errors
+    /// When the disk refuses or the runs are damaged.
+    pub async fn series_of(&self, chunk: &ChunkInfo) -> Result<Vec<SeriesId>, SegmentError> {
+        let bytes = self.load_one(runs_piece(chunk)).await?;
+        let runs = runs::decode(&bytes, chunk.rows)
+            .ok_or_else(|| self.damaged(chunk.offset, "runs are malformed"))?;
+        Ok(runs.iter().map(|stored| stored.run.series).collect())
     }
 
     /// Whether some row of a section has a time to live. Reads the section's directories once.

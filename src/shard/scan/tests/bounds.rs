@@ -1,6 +1,7 @@
 //! What bounds a scan while it runs: memory at one instant, passes over sparse time, deletes that
 //! come meanwhile.
 
+use super::super::known::ReadAll;
 use super::super::read::{Partition, Stream, Wanted};
 use super::*;
 use crate::env::sim::{Sim, test};
@@ -40,7 +41,7 @@ fn a_delete_under_a_scan_never_shows_what_it_overwrote() {
                 shards.apply(&Event::Compact).await;
             }
             let mut rows = Vec::new();
-            while let Some(block) = stream.next(&guard).await.unwrap() {
+            while let Some(block) = stream.next(&guard, &mut ReadAll).await.unwrap() {
                 testing::read(&block, &mut rows);
             }
             let expected = [10, 30].map(|time| ((MEASUREMENT, rows[0].0.1, time), float(2.0)));
@@ -102,4 +103,36 @@ fn a_dense_spot_in_years_of_sparse_rows_costs_few_passes() {
         })
         .unwrap();
     }
+}
+
+#[test]
+fn a_series_that_ended_long_ago_does_not_make_the_others_be_read() {
+    test(24, |env| async move {
+        let shards = Shards::open(&env, 1).await;
+        shards.apply(&Event::Write(vec![(7, 5, float(1.0))])).await;
+        for day in 0..6 {
+            let rows =
+                (0..2_000).flat_map(|at| (0..6).map(move |s| (s, day * DAY + at * 40_000_000_000)));
+            let rows = rows.map(|(series, time)| (series, time, float(2.0)));
+            shards.apply(&Event::Write(rows.collect())).await;
+            shards.apply(&Event::Flush).await;
+        }
+        let mut request = question(Output::Rows { visible: 1, limit: Some(2) });
+        request.group_by = vec![b"n".as_slice().into()];
+        request.order = Order::Descending;
+        let parts = RefCell::new(Vec::new());
+        let emit = async |part| {
+            parts.borrow_mut().push(part);
+            true
+        };
+        let all = Arc::new(request.clone());
+        let summary = run(&shards.0[0], &all, emit, || false).await.unwrap();
+        let groups = merge_rows(&request, vec![parts.into_inner()]);
+        assert_eq!(
+            groups.iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(),
+            [1, 2, 2, 2, 2, 2, 2]
+        );
+        assert!(summary.rows < 12_000, "{} of 72,001 rows read", summary.rows);
+    })
+    .unwrap();
 }

@@ -50,7 +50,7 @@ async fn check(env: &SimEnv, shards: &Shards, events: &[Event]) {
     for functions in [&functions[..], &functions[..1], &functions[1..2], &functions[2..3]] {
         let aggregate = |function: &Function| {
             let function = *function;
-            Aggregate { function, field: 0, aux: Vec::new() }
+            Aggregate { function, field: 0, aux: Vec::new(), range: TimeRange::ALL }
         };
         let aggregates: Vec<Aggregate> = functions.iter().map(aggregate).collect();
         request.output = Output::Aggregates { buckets: Buckets::One, aggregates };

@@ -4,6 +4,7 @@
 //! shards and to a map of rows; the merged parts of all shards must equal what the map says.
 
 mod bounds;
+mod chunks;
 mod expiry;
 mod model;
 mod random;

@@ -55,7 +55,7 @@ fn field(row: &Row, field: &FieldRef) -> Option<Value> {
 }
 
 /// The filters that random questions use, one row at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Where {
     All,
     FloatAbove(i64),
