@@ -87,8 +87,8 @@ impl<E: Env> Host<E> {
         self.shards.values()
     }
 
-    /// Comes back when the catalog can decide nothing any more, with the reason; on a core that does
-    /// not own it never.
+    /// Comes back when the catalog can decide nothing any more, with the reason; never on a core
+    /// that does not own it.
     pub async fn catalog_failed(&self) -> String {
         let Some(decisions) = &self.decisions else { return std::future::pending().await };
         decisions.failed.until(|| decisions.failure.borrow().clone()).await

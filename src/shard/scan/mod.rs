@@ -6,8 +6,8 @@
 //!
 //! `plan` (series, groups, sources) ▸ `read` (merged Blocks of one stretch of time) ▸ `rowset`
 //! (WHERE by `expr`, `fields` as the question sees them) ▸ `aggregate` (`buckets`, `accumulate`,
-//! `merge`) or `rows`. `known` says which chunks need not be decoded. `lookup` asks the index. `guard` watches over the deadline and the turns of
-//! other tasks.
+//! `merge`) or `rows`. `known` says which chunks need not be decoded. `lookup` asks the index.
+//! `guard` watches over the deadline and the turns of other tasks.
 
 mod accumulate;
 mod aggregate;

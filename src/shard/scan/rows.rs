@@ -6,8 +6,8 @@
 //! with many is read in *slabs* of time that are sized from the directories and sent one by one.
 //! Where the estimate was far too low the slab is read again in smaller pieces; what cannot be cut,
 //! the rows of one group at one instant, may take the question's memory and not more. A limit
-//! starts with a small slab and doubles; what is read further back are the series of groups that lack
-//! rows alone, until none does.
+//! starts with a small slab and doubles; further back only the series of groups that still lack
+//! rows are read, until none does.
 
 use super::aggregate::{note, send};
 use super::fields::{id_of, resolve};

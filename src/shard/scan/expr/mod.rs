@@ -15,7 +15,7 @@ mod tests;
 
 use super::fields::cast;
 use super::request::{Expr, Operator};
-use crate::model::{Bitmap, Column, ColumnId, FieldType, Strings, Value, Values};
+use crate::model::{Bitmap, Column, ColumnId, Strings, Value, Values};
 use std::borrow::Cow;
 
 /// Rows to evaluate over. Positions are those of `Request::fields` and `Request::tags`; what is not

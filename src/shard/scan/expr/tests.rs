@@ -1,7 +1,7 @@
 //! Each rule of expressions, on rows of every type with and without values.
 
 use super::*;
-use crate::model::FieldNo;
+use crate::model::{FieldNo, FieldType};
 use crate::shard::scan::request::MathFunction;
 use crate::shard::testing;
 
