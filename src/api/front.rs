@@ -3,6 +3,7 @@
 //! Decoders are taken from a small pool for the time of a request and given back, so that their
 //! buffers are used again; a request that is dropped half-way drops its decoder with it.
 
+use super::auth::Known;
 use super::passwords::Passwords;
 use super::request_id::Ids;
 use crate::config::Config;
@@ -42,6 +43,8 @@ pub struct Front<E: Env> {
     pub cluster: Cluster,
     /// The process as queries see it.
     pub server: Rc<Server>,
+    /// Passwords that were found right.
+    pub(super) known: Known,
     pub(super) cache: RefCell<SeriesCache>,
     batchers: RefCell<Vec<Batcher>>,
     bodies: RefCell<Vec<Vec<u8>>>,
@@ -58,7 +61,9 @@ impl<E: Env> Front<E> {
         let cache = SeriesCache::new(env.random(), facts.config.series_cache_entries);
         let services = Box::new(Passwords::new(env.clone()));
         let ids = Ids::new(env.random(), env.random());
+        let known = Known::new(|| env.random());
         Front {
+            known,
             env,
             cluster,
             server: Rc::new(Server { facts, services }),

@@ -4,8 +4,12 @@
 //! cluster, and waits; nothing below waits for a front end. Nothing here names the runtime: time
 //! comes from the environment, bytes from a body of any kind.
 
+mod auth;
+mod bind;
 mod body;
+pub mod chores;
 mod debug;
+mod form;
 pub mod front;
 mod gzip;
 pub mod ingest;
@@ -14,6 +18,7 @@ mod kairos;
 mod params;
 mod passwords;
 mod ping;
+mod prometheus;
 mod query;
 pub mod reply;
 mod request_id;

@@ -16,6 +16,11 @@ impl Params {
         Params(pairs.filter(|pair| !pair.is_empty()).filter_map(read_pair).collect())
     }
 
+    /// Pairs that were read elsewhere.
+    pub fn of(pairs: Vec<(String, String)>) -> Params {
+        Params(pairs)
+    }
+
     /// The first value of a name; empty when there is none.
     pub fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(key, _)| key == name);

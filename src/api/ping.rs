@@ -1,11 +1,10 @@
 //! `/ping`, `/status`, `/health`: whether the server is there.
 
 use super::params::Params;
-use super::reply::{self, JSON, Reply};
+use super::reply::{self, JSON, Reply, TEXT};
 use hyper::StatusCode;
 
-/// The version that clients see and decide by.
-pub const VERSION: &str = "1.8.10";
+pub use crate::query::VERSION;
 
 /// `/ping`: 204, or the version when asked to be verbose.
 pub fn ping(params: &Params) -> Reply {
@@ -19,6 +18,13 @@ pub fn ping(params: &Params) -> Reply {
 /// `/status`: always 204.
 pub fn status() -> Reply {
     reply::empty(StatusCode::NO_CONTENT)
+}
+
+/// `/api/v2/query`: Flux is not spoken.
+pub fn no_flux() -> Reply {
+    let text = "Flux query service disabled. Verify flux-enabled=true in the [http] section of the \
+                InfluxDB config.\n";
+    reply::bytes(StatusCode::FORBIDDEN, TEXT, text.as_bytes().to_vec())
 }
 
 /// `/health` of 1.8.

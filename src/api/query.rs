@@ -1,4 +1,4 @@
-//! `/query`: InfluxQL in, JSON out, streamed while the query runs.
+//! `/query`: InfluxQL in; JSON, CSV or MessagePack out, streamed while the query runs.
 //!
 //! Parameters come from a form body first, then from the URL. The query runs in a task of its own,
 //! in the queue of queries; its answer goes through a bounded pipe, so a slow client holds it back
@@ -6,12 +6,13 @@
 
 use super::front::Front;
 use super::params::Params;
-use super::reply::{self, JSON, Pipe, Reply};
+use super::reply::{self, Pipe, Reply};
 use super::routes::Head;
-use crate::encode::json::{self, Writer};
+use super::{bind, form};
+use crate::encode::{self, Format, Writer};
 use crate::env::{Env, Queue, Task};
-use crate::influxql::{self, ParamValue, Statement};
-use crate::query::{self, Closed, Limits, ResultPart, Sink};
+use crate::influxql::{self, Statement};
+use crate::query::{self, Closed, Limits, ResultPart, Sink, privileges};
 use crate::route::queries::Stop;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -19,13 +20,10 @@ use futures_lite::future;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_ENCODING, HeaderValue};
 use hyper::{Method, StatusCode};
-use simd_json::prelude::*;
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Largest form body, as the reference has it.
-const FORM_BYTES_MAX: usize = 10 << 20;
 /// Answers are handed to the connection in pieces of this size (bytes).
 const PIECE_BYTES: usize = 64 << 10;
 /// Rows of a chunk when the request does not say.
@@ -43,7 +41,7 @@ where
     front.doors().http_query_requests.add(1);
     match prepare(front, head, body).await {
         Ok(question) => answer(front, question).await,
-        Err((status, text)) => reply::error(status, text.as_bytes(), head.pretty()),
+        Err((status, text)) => reply::refuse(head, status, text.as_bytes()),
     }
 }
 
@@ -51,7 +49,8 @@ where
 struct Question {
     statements: Vec<Statement>,
     options: query::Options,
-    json: json::Options,
+    format: Format,
+    json: encode::Options,
     detached: bool,
     packed: bool,
 }
@@ -61,18 +60,20 @@ where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut params = head.params.clone();
-    if head.method == Method::POST && head.header("content-type").starts_with(FORM) {
-        params.overlay(Params::parse(&form(body).await?));
-    }
+    let params = form::params(head, body).await?;
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let text = params.get("q").trim();
     if text.is_empty() {
         return Err(bad("missing required parameter \"q\"".to_owned()));
     }
-    let bound = bind(params.get("params")).map_err(bad)?;
+    let bound = bind::bind(params.get("params")).map_err(bad)?;
     let statements = influxql::parse(text, &bound)
         .map_err(|error| bad(format!("error parsing query: {error}")))?;
+    if front.config().http_auth_enabled {
+        let (user, db) = (head.user.as_deref(), params.get("db"));
+        privileges::authorize(&front.cluster.catalog(), user, &statements, db)
+            .map_err(|text| (StatusCode::FORBIDDEN, format!("error authorizing query: {text}")))?;
+    }
     let name =
         |key| Some(params.get(key)).filter(|name: &&str| !name.is_empty()).map(str::to_owned);
     let chunk = chunk_rows(&params);
@@ -87,6 +88,7 @@ where
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
         timeout_ns: timeout,
         server: front.server.clone(),
+        user: head.user.clone(),
         limits: Limits {
             select_series: config.query_max_series as u64,
             select_buckets: config.query_max_buckets as u64,
@@ -94,7 +96,7 @@ where
         },
     };
     let epoch_ns = epoch(params.get("epoch"));
-    let json = json::Options {
+    let json = encode::Options {
         epoch_ns,
         pretty: head.pretty(),
         chunk,
@@ -102,23 +104,7 @@ where
     };
     let packed = head.header("accept-encoding").contains("gzip");
     let detached = params.get("async") == "true";
-    Ok(Question { statements, options, json, detached, packed })
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-async fn form<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Vec<u8>, Refused> {
-    use http_body_util::BodyExt;
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let cut = |_| (StatusCode::BAD_REQUEST, "unexpected EOF".to_owned());
-        let Ok(part) = frame.map_err(cut)?.into_data() else { continue };
-        if bytes.len() + part.len() > FORM_BYTES_MAX {
-            return Err((StatusCode::BAD_REQUEST, "http: POST too large".to_owned()));
-        }
-        bytes.extend_from_slice(&part);
-    }
-    Ok(bytes)
+    Ok(Question { statements, options, format: head.format, json, detached, packed })
 }
 
 /// `chunked=true` with an optional size, or a number of rows as the Alibaba text has it.
@@ -143,78 +129,11 @@ fn epoch(text: &str) -> Option<i64> {
     })
 }
 
-/// Bind parameters from their JSON object.
-fn bind(text: &str) -> Result<influxql::Params, String> {
-    let mut bound = influxql::Params::new();
-    if text.is_empty() {
-        return Ok(bound);
-    }
-    let mut bytes = text.as_bytes().to_vec();
-    let value = simd_json::to_borrowed_value(&mut bytes)
-        .map_err(|error| format!("error parsing query parameters: {error}"))?;
-    let Some(object) = value.as_object() else {
-        return Err("error parsing query parameters: an object is expected".to_owned());
-    };
-    for (name, value) in object {
-        bound.set(name.as_ref(), param(value));
-    }
-    Ok(bound)
-}
-
-fn param(value: &simd_json::BorrowedValue<'_>) -> ParamValue {
-    if let Some(object) = value.as_object() {
-        let mut entries = object.iter();
-        return match (entries.next(), entries.next()) {
-            (Some((kind, value)), None) => typed_param(kind, value),
-            _ => ParamValue::Invalid(
-                "bound object parameter value must have exactly one entry".to_owned(),
-            ),
-        };
-    }
-    plain_param(value).unwrap_or_else(|| {
-        let kind = format!("{:?}", value.value_type()).to_lowercase();
-        ParamValue::Invalid(format!("unable to bind parameter with type {kind}"))
-    })
-}
-
-fn plain_param(value: &simd_json::BorrowedValue<'_>) -> Option<ParamValue> {
-    let text = value.as_str().map(|text| ParamValue::String(text.to_owned()));
-    let integer = || value.as_i64().map(ParamValue::Integer);
-    let float = || value.as_f64().map(ParamValue::Float);
-    text.or_else(integer).or_else(float).or_else(|| value.as_bool().map(ParamValue::Boolean))
-}
-
-fn typed_param(kind: &str, value: &simd_json::BorrowedValue<'_>) -> ParamValue {
-    let text = value.as_str().map(str::to_owned);
-    let (made, wanted) = match kind {
-        "ident" | "identifier" => {
-            (text.map(ParamValue::Identifier), "identifier must be a string value")
-        }
-        "regex" => (text.map(ParamValue::Regex), "regex literal must be a string value"),
-        "string" => (text.map(ParamValue::String), "string literal must be a string value"),
-        "float" | "number" => {
-            (value.cast_f64().map(ParamValue::Float), "number literal must be a float value")
-        }
-        "int" | "integer" => {
-            let integer = value.as_i64().map(ParamValue::Integer);
-            (integer, "integer literal must be an integer value")
-        }
-        "duration" => {
-            let made = text.map(ParamValue::Duration);
-            let made = made.or_else(|| value.as_i64().map(ParamValue::Nanoseconds));
-            (made, "duration literal must be a string or integer value")
-        }
-        other => {
-            return ParamValue::Invalid(format!("unknown bind object type: {other}"));
-        }
-    };
-    made.unwrap_or_else(|| ParamValue::Invalid(wanted.to_owned()))
-}
-
 async fn answer<E: Env>(front: &Rc<Front<E>>, question: Question) -> Reply {
     let (pipe, mut end) = reply::pipe();
     let served = front.clone();
     let packed = question.packed;
+    let kind = HeaderValue::from_static(question.format.content_type());
     let detached = question.detached;
     let task = async move { run(&served, question, pipe).await };
     front.env.spawn(Queue::Query, task).detach();
@@ -225,10 +144,10 @@ async fn answer<E: Env>(front: &Rc<Front<E>>, question: Question) -> Reply {
     }
     let first = end.next().await.unwrap_or_default();
     let mut reply = if end.is_over() {
-        reply::bytes(StatusCode::OK, JSON, first.to_vec())
+        reply::bytes(StatusCode::OK, kind, first.to_vec())
     } else {
         end.put_back(first);
-        reply::streamed(JSON, end)
+        reply::streamed(kind, end)
     };
     if packed {
         reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -241,7 +160,7 @@ async fn run<E: Env>(front: &Rc<Front<E>>, question: Question, pipe: Pipe) {
     let started = front.env.now_mono();
     let mut sink = Output {
         front,
-        writer: Writer::new(question.json),
+        writer: Writer::new(question.format, question.json, question.options.memory_bytes),
         packer: question.packed.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
         pipe: &pipe,
         chunked: question.json.chunk.is_some(),
@@ -338,20 +257,5 @@ mod tests {
         assert_eq!(rows("chunked=true&chunk_size=-7"), Some(10_000));
         assert_eq!((rows("chunked=false&chunk_size=7"), rows("chunked=5")), (None, Some(5)));
         assert_eq!((epoch(""), epoch("n"), epoch("s")), (None, Some(1), Some(1_000_000_000)));
-    }
-
-    #[test]
-    fn bound_values_have_kinds() {
-        let text = r#"{"a":"x","b":1,"c":1.5,"d":true,"e":{"duration":"1m"},"f":{"regex":"a.*"}}"#;
-        let bound = bind(text).unwrap();
-        assert_eq!(bound.get("a"), Some(&ParamValue::String("x".into())));
-        assert_eq!(bound.get("b"), Some(&ParamValue::Integer(1)));
-        assert_eq!(bound.get("c"), Some(&ParamValue::Float(1.5)));
-        assert_eq!(bound.get("d"), Some(&ParamValue::Boolean(true)));
-        assert_eq!(bound.get("e"), Some(&ParamValue::Duration("1m".into())));
-        assert_eq!(bound.get("f"), Some(&ParamValue::Regex("a.*".into())));
-        assert!(bind("{").is_err() && bind("[]").is_err());
-        let wrong = bind(r#"{"a":{"regex":1}}"#).unwrap();
-        assert!(matches!(wrong.get("a"), Some(ParamValue::Invalid(_))));
     }
 }

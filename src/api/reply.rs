@@ -4,10 +4,12 @@
 //! `Pipe` of bounded size between the task that makes it and the connection that sends it: a slow
 //! client slows the maker down, and a client that goes away stops it.
 
+use super::routes::Head;
+use crate::encode::Format;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,6 +24,7 @@ use std::task::{Context, Poll, Waker};
 const PIPE_BYTES: usize = 256 << 10;
 /// Longest text in the error header, as InfluxDB cuts it.
 const HEADER_TEXT_MAX: usize = 1024;
+const ERROR_HEADER: &str = "X-Influxdb-Error";
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -272,12 +275,31 @@ pub fn pack(mut reply: Reply, bytes_min: u64) -> Reply {
 
 /// A refusal in InfluxDB's form: the text as JSON, and in a header.
 pub fn error(status: StatusCode, text: &[u8], pretty: bool) -> Reply {
-    let mut reply = bytes(status, JSON, crate::encode::error::body(text, pretty));
+    error_in(Format::Json, status, text, pretty)
+}
+
+/// A refusal in the form that the client accepts.
+pub(super) fn refuse(head: &Head, status: StatusCode, text: &[u8]) -> Reply {
+    error_in(head.format, status, text, head.pretty())
+}
+
+/// A refusal for want of credentials, which asks for them.
+pub(super) fn unauthorized(head: &Head, text: &str) -> Reply {
+    let mut reply = refuse(head, StatusCode::UNAUTHORIZED, text.as_bytes());
+    let headers = reply.headers_mut();
+    headers.remove(ERROR_HEADER);
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"InfluxDB\""));
+    reply
+}
+
+fn error_in(format: Format, status: StatusCode, text: &[u8], pretty: bool) -> Reply {
+    let kind = HeaderValue::from_static(format.content_type());
+    let mut reply = bytes(status, kind, format.error(text, pretty));
     let cut = text.iter().copied().take(HEADER_TEXT_MAX);
     let cut: Vec<u8> =
         cut.map(|byte| if byte < b' ' || byte == 127 { b' ' } else { byte }).collect();
     if let Ok(value) = HeaderValue::from_bytes(&cut) {
-        reply.headers_mut().insert("X-Influxdb-Error", value);
+        reply.headers_mut().insert(ERROR_HEADER, value);
     }
     reply
 }

@@ -7,7 +7,9 @@
 use super::front::Front;
 use super::params::Params;
 use super::reply::{self, Reply, TEXT};
-use super::{debug, kairos, ping, query, vars, write};
+use super::write::Version;
+use super::{debug, kairos, ping, prometheus, query, vars, write};
+use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,6 +24,11 @@ enum Handler {
     Health,
     Query,
     Write,
+    WriteTwo,
+    /// InfluxDB's other query language, which is turned off.
+    Flux,
+    PromWrite,
+    PromRead,
     /// ringtail's own: `POST /debug/maintain?work=flush|compact`.
     Maintain,
     Vars,
@@ -36,6 +43,7 @@ struct Route {
 }
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
 const ANY: &[Method] = &[];
 
 const ROUTES: &[Route] = &[
@@ -54,6 +62,10 @@ const ROUTES: &[Route] = &[
         handler: Handler::Write,
         ids: true,
     },
+    Route { path: "/api/v2/write", methods: POST, handler: Handler::WriteTwo, ids: true },
+    Route { path: "/api/v2/query", methods: POST, handler: Handler::Flux, ids: true },
+    Route { path: "/api/v1/prom/write", methods: POST, handler: Handler::PromWrite, ids: true },
+    Route { path: "/api/v1/prom/read", methods: POST, handler: Handler::PromRead, ids: true },
     Route {
         path: "/debug/maintain",
         methods: &[Method::POST],
@@ -65,14 +77,35 @@ const ROUTES: &[Route] = &[
 /// `/debug/vars` matches by prefix and takes every method.
 const VARS: Route = Route { path: "/debug/vars", methods: ANY, handler: Handler::Vars, ids: false };
 
+/// Every path with one of its methods, and which privilege it needs, for tests: `read` or `write`
+/// on a database, or empty where it is not as simple as that.
+pub fn all() -> Vec<(Method, String, &'static str)> {
+    let one = |route: &Route| route.methods.first().cloned().unwrap_or(Method::GET);
+    let own = ROUTES.iter().chain([&VARS]);
+    let own = own.map(|route| (one(route), route.path.to_owned(), ""));
+    own.chain(kairos::all()).collect()
+}
+
 /// What a handler gets of a request beside its body.
 pub(super) struct Head {
     pub method: Method,
     pub headers: HeaderMap,
     pub params: Params,
+    /// Who asks, when users matter.
+    pub user: Option<String>,
+    /// The form in which answers and errors are wanted.
+    pub format: Format,
 }
 
 impl Head {
+    /// A request whose user is not known yet; `query` is that of the URL.
+    pub fn new(method: Method, headers: HeaderMap, query: Option<&str>) -> Head {
+        let params = Params::parse(query.unwrap_or("").as_bytes());
+        let mut head = Head { method, headers, params, user: None, format: Format::Json };
+        head.format = Format::of(head.header("accept"));
+        head
+    }
+
     /// A header as text; empty when missing or no text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
@@ -122,28 +155,74 @@ where
 {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    if path.starts_with(kairos::PREFIX) {
-        let params = Params::parse(parts.uri.query().unwrap_or("").as_bytes());
-        let head = Head { method: parts.method, headers: parts.headers, params };
-        return kairos::answer(front, &head, path, body).await;
-    }
     let known = ROUTES.iter().find(|route| route.path == path);
+    if known.is_none() && path.starts_with(kairos::PREFIX) {
+        let mut head = Head::new(parts.method, parts.headers, parts.uri.query());
+        return kairos::answer(front, &mut head, path, body).await;
+    }
     let vars = path.starts_with(VARS.path).then_some(&VARS);
     let Some(route) = known.or(vars) else { return with_version(not_found()) };
     if !route.methods.is_empty() && !route.methods.contains(&parts.method) {
         return with_version(wrong_method(route));
     }
-    let params = Params::parse(parts.uri.query().unwrap_or("").as_bytes());
-    let head = Head { method: parts.method, headers: parts.headers, params };
+    let mut head = Head::new(parts.method, parts.headers, parts.uri.query());
     let mut reply = if head.method == Method::OPTIONS {
         reply::empty(StatusCode::OK)
     } else {
-        handle(front, route.handler, &head, body).await
+        match let_in(front, route.handler, &mut head).await {
+            Some(refusal) => refusal,
+            None => handle(front, route.handler, &head, body).await,
+        }
     };
     if route.ids {
         add_ids(front, &head, reply.headers_mut());
     }
     with_version(reply)
+}
+
+/// Who must be known to ask for something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Guard {
+    Nobody,
+    /// As an option says.
+    Ping,
+    /// Somebody; what he may do is seen later.
+    User,
+    Admin,
+}
+
+impl Handler {
+    fn guard(self) -> Guard {
+        match self {
+            Handler::Ping | Handler::Status | Handler::Health => Guard::Ping,
+            Handler::Query | Handler::Write | Handler::WriteTwo => Guard::User,
+            Handler::Flux | Handler::PromWrite | Handler::PromRead => Guard::User,
+            Handler::Maintain => Guard::Admin,
+            Handler::Vars => Guard::Nobody,
+        }
+    }
+}
+
+/// Finds out who asks; a refusal when he must be known and is not.
+async fn let_in<E: Env>(front: &Front<E>, handler: Handler, head: &mut Head) -> Option<Reply> {
+    let guard = handler.guard();
+    let open = match guard {
+        Guard::Nobody => true,
+        Guard::Ping => !front.config().http_ping_auth_enabled,
+        Guard::User | Guard::Admin => false,
+    };
+    if open {
+        return None;
+    }
+    match front.authenticate(head).await {
+        Ok(user) => head.user = user,
+        Err(text) => {
+            front.doors().http_auth_failures.add(1);
+            return Some(reply::unauthorized(head, &text));
+        }
+    }
+    let refused = guard == Guard::Admin && !front.may_administer(head);
+    refused.then(|| reply::refuse(head, StatusCode::FORBIDDEN, b"error authorizing admin access"))
 }
 
 async fn handle<E, B>(front: &Rc<Front<E>>, handler: Handler, head: &Head, body: B) -> Reply
@@ -159,7 +238,11 @@ where
         Handler::Status => ping::status(),
         Handler::Health => ping::health(),
         Handler::Query => query::query(front, head, body).await,
-        Handler::Write => write::write(front, head, body).await,
+        Handler::Write => write::write(front, head, Version::One, body).await,
+        Handler::WriteTwo => write::write(front, head, Version::Two, body).await,
+        Handler::Flux => ping::no_flux(),
+        Handler::PromWrite => prometheus::write(front, head, body).await,
+        Handler::PromRead => prometheus::read(front, head, body).await,
         Handler::Maintain => debug::maintain(front, head).await,
         Handler::Vars => vars::vars(front).await,
     }

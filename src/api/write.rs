@@ -1,4 +1,4 @@
-//! `POST /write`: line protocol in, durable rows out.
+//! `POST /write` and `POST /api/v2/write`: line protocol in, durable rows out.
 //!
 //! Checks come in the order of the reference: database, size, gzip, lines, consistency. Good lines
 //! of a body with bad ones are stored. 204 means that every row of the body is on disk and
@@ -10,6 +10,7 @@ use super::gzip::{self, Inflater, Trouble};
 use super::ingest::{IngestError, Stored};
 use super::reply::{self, Reply};
 use super::routes::Head;
+use crate::catalog::Rights;
 use crate::env::Env;
 use crate::protocol::Target;
 use crate::protocol::line::{Precision, Report, Verdict};
@@ -18,20 +19,36 @@ use hyper::body::{Body, Bytes};
 use std::rc::Rc;
 
 /// Why a write is refused: status and text.
-struct Refused(StatusCode, Vec<u8>);
+pub(super) struct Refused(pub StatusCode, pub Vec<u8>);
 
 impl Refused {
-    fn new(status: StatusCode, text: impl Into<Vec<u8>>) -> Refused {
+    /// Refuses with a text.
+    pub fn new(status: StatusCode, text: impl Into<Vec<u8>>) -> Refused {
         Refused(status, text.into())
     }
 
-    fn too_large() -> Refused {
+    /// Refuses a body for its size.
+    pub fn too_large() -> Refused {
         Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
     }
 }
 
+/// Which of the two writing paths was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Version {
+    /// `/write`, with `db` and `rp`.
+    One,
+    /// `/api/v2/write`, with `bucket`.
+    Two,
+}
+
 /// Answers a write.
-pub(super) async fn write<E, B>(front: &Rc<Front<E>>, head: &Head, body: B) -> Reply
+pub(super) async fn write<E, B>(
+    front: &Rc<Front<E>>,
+    head: &Head,
+    version: Version,
+    body: B,
+) -> Reply
 where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
@@ -40,11 +57,11 @@ where
     doors.http_write_requests.add(1);
     let _active = Active::new(front);
     let started = front.env.now_mono();
-    let outcome = accept(front, head, body).await;
+    let outcome = accept(front, head, version, body).await;
     doors.http_write_ns.add(front.env.now_mono().saturating_sub(started));
     match outcome {
         Ok(()) => reply::empty(StatusCode::NO_CONTENT),
-        Err(Refused(status, text)) => reply::error(status, &text, head.pretty()),
+        Err(Refused(status, text)) => reply::refuse(head, status, &text),
     }
 }
 
@@ -64,26 +81,85 @@ impl<E: Env> Drop for Active<E> {
     }
 }
 
-async fn accept<E, B>(front: &Rc<Front<E>>, head: &Head, body: B) -> Result<(), Refused>
+async fn accept<E, B>(
+    front: &Rc<Front<E>>,
+    head: &Head,
+    version: Version,
+    body: B,
+) -> Result<(), Refused>
 where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
 {
-    let precision = precision(head.params.get("precision"))?;
-    let target = target(front, head)?;
-    let limit = Some(front.config().http_max_body_size.0).filter(|limit| *limit > 0);
-    let sent: Option<u64> = head.header("content-length").parse().ok();
-    if sent.zip(limit).is_some_and(|(sent, limit)| sent > limit) {
-        return Err(Refused::too_large());
-    }
+    let params = &head.params;
+    let (db, rp, precision) = match version {
+        Version::One => (params.get("db"), params.get("rp"), precision(params.get("precision"))?),
+        Version::Two => {
+            let precision = precision_two(params.get("precision"))?;
+            let (db, rp) = bucket(params.get("bucket"))?;
+            (db, rp, precision)
+        }
+    };
+    let target = target(front, db, rp)?;
+    authorize(front, head, db)?;
+    let limit = body_limit(front, head)?;
     let line_body = LineBody::new(front, target, precision);
-    let limit = limit.unwrap_or(u64::MAX);
     let packed = head.header("content-encoding").eq_ignore_ascii_case("gzip");
     let (bytes, line_body) = if packed {
         inflate(front, body, limit, line_body).await?
     } else {
         collect(front, body, limit, line_body).await?
     };
+    finish(front, head, line_body, bytes).await
+}
+
+/// Largest body, when that is not surpassed already by what the head says of it.
+fn body_limit<E: Env>(front: &Front<E>, head: &Head) -> Result<u64, Refused> {
+    let limit = Some(front.config().http_max_body_size.0).filter(|limit| *limit > 0);
+    let sent: Option<u64> = head.header("content-length").parse().ok();
+    match sent.zip(limit) {
+        Some((sent, limit)) if sent > limit => Err(Refused::too_large()),
+        _ => Ok(limit.unwrap_or(u64::MAX)),
+    }
+}
+
+/// The whole body, as it was sent.
+pub(super) async fn whole<E, B>(
+    front: &Front<E>,
+    head: &Head,
+    mut body: B,
+) -> Result<Vec<u8>, Refused>
+where
+    E: Env,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let limit = body_limit(front, head)?;
+    let mut bytes = Vec::new();
+    while let Some(part) = next(&mut body).await? {
+        if (bytes.len() + part.len()) as u64 > limit {
+            return Err(Refused::too_large());
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
+/// Stores lines that are there as a whole.
+pub(super) async fn store<E: Env>(
+    front: &Front<E>,
+    head: &Head,
+    (target, precision): (Target, Precision),
+    lines: Vec<u8>,
+) -> Result<(), Refused> {
+    finish(front, head, LineBody::new(front, target, precision), lines).await
+}
+
+async fn finish<E: Env>(
+    front: &Front<E>,
+    head: &Head,
+    line_body: LineBody<'_, E>,
+    bytes: Vec<u8>,
+) -> Result<(), Refused> {
     let finished = line_body.finish(&bytes).await;
     front.give_body(bytes);
     let (report, stored) = finished.map_err(|error| refuse(&error))?;
@@ -104,6 +180,45 @@ where
     }
 }
 
+/// Database and policy of a bucket: `database/policy`, or the database alone.
+fn bucket(name: &str) -> Result<(&str, &str), Refused> {
+    let missing =
+        |text: &str| Refused::new(StatusCode::NOT_FOUND, format!("bucket name {name:?} {text}"));
+    match name.split_once('/') {
+        _ if name.is_empty() => {
+            Err(missing("is missing a slash; not in \"database/retention-policy\" format"))
+        }
+        Some(("", _)) => Err(missing("is in db/rp form but has an empty database")),
+        Some((db, rp)) => Ok((db, rp)),
+        None => Ok((name, "")),
+    }
+}
+
+/// The units of `/api/v2/write`.
+fn precision_two(text: &str) -> Result<Precision, Refused> {
+    match text {
+        "" | "ns" => Ok(Precision::Nanoseconds),
+        "us" => Ok(Precision::Microseconds),
+        "ms" => Ok(Precision::Milliseconds),
+        "s" => Ok(Precision::Seconds),
+        _ => {
+            let text = format!("invalid precision {text:?} (use ns, us, ms or s)");
+            Err(Refused::new(StatusCode::BAD_REQUEST, text))
+        }
+    }
+}
+
+pub(super) fn authorize<E: Env>(front: &Front<E>, head: &Head, db: &str) -> Result<(), Refused> {
+    if front.may(head, db, Rights::WRITE) {
+        return Ok(());
+    }
+    let text = match &head.user {
+        None => format!("user is required to write to database {db:?}"),
+        Some(user) => format!("{user:?} user is not authorized to write to database {db:?}"),
+    };
+    Err(Refused::new(StatusCode::FORBIDDEN, text))
+}
+
 fn precision(text: &str) -> Result<Precision, Refused> {
     if text.is_empty() {
         return Ok(Precision::Nanoseconds);
@@ -120,8 +235,8 @@ fn consistency(text: &str) -> Result<(), Refused> {
     Err(Refused::new(StatusCode::BAD_REQUEST, "invalid consistency level"))
 }
 
-fn target<E: Env>(front: &Front<E>, head: &Head) -> Result<Target, Refused> {
-    let (db, rp) = (head.params.get("db"), head.params.get("rp"));
+/// Where rows for a database and one of its policies go; the default one when none is named.
+pub(super) fn target<E: Env>(front: &Front<E>, db: &str, rp: &str) -> Result<Target, Refused> {
     if db.is_empty() {
         return Err(Refused::new(StatusCode::BAD_REQUEST, "database is required"));
     }
@@ -247,6 +362,21 @@ mod tests {
         let Err(Refused(status, text)) = precision("us") else { panic!("us is no unit") };
         assert_eq!(status, 400);
         assert_eq!(text, b"invalid precision \"us\" (use n, u, ms, s, m or h)");
+        assert!(precision_two("us").is_ok() && precision_two("m").is_err());
         assert!(consistency("Quorum").is_ok() && consistency("some").is_err());
+    }
+    #[test]
+    fn buckets_name_a_database_and_a_policy() {
+        assert_eq!(bucket("d/p").ok(), Some(("d", "p")));
+        assert_eq!(bucket("d/").ok(), Some(("d", "")));
+        assert_eq!(bucket("d").ok(), Some(("d", "")));
+        for (name, text) in [
+            ("", "is missing a slash; not in \"database/retention-policy\" format"),
+            ("/x", "is in db/rp form but has an empty database"),
+        ] {
+            let Err(Refused(status, found)) = bucket(name) else { panic!("{name} is no bucket") };
+            assert_eq!(status, 404);
+            assert_eq!(found, format!("bucket name {name:?} {text}").into_bytes());
+        }
     }
 }

@@ -216,6 +216,19 @@ impl State {
         all.filter(|partition| partition.range.overlaps(range)).copied().collect()
     }
 
+    /// The partitions whose every point is older than their policy keeps points.
+    pub fn expired(&self, now: i64) -> Vec<PartitionId> {
+        let old = |partition: &&Partition| {
+            let policy = self.policies.get(&partition.policy);
+            let kept = policy.map_or(0, |policy| policy.spec.duration_ns);
+            kept > 0 && partition.range.last.saturating_add(1).saturating_add(kept) < now
+        };
+        let mut ids: Vec<PartitionId> =
+            self.partitions.values().filter(old).map(|partition| partition.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// The bounds a new partition of `policy` around `time` gets: the policy's grid (counted from
     /// year 1, so weeks start on Monday), clipped to its neighbours. `None` for an unknown policy.
     pub fn partition_bounds(&self, policy: PolicyId, time: i64) -> Option<TimeRange> {
@@ -516,6 +529,18 @@ mod tests {
         assert_eq!(state.partition_bounds(PolicyId(1), -1).unwrap().last, -1);
         assert_eq!(state.partition_at(PolicyId(1), 999).unwrap().id, PartitionId(1));
         assert!(state.partition_at(PolicyId(1), 1000).is_none());
+    }
+
+    #[test]
+    fn a_partition_expires_when_its_last_point_does() {
+        let mut state = weekly();
+        let range = TimeRange::new(0, 999);
+        state.apply(&Record::CreatePartition { id: PartitionId(1), policy: PolicyId(1), range });
+        assert!(state.expired(i64::MAX).is_empty(), "the policy keeps everything");
+        let spec = PolicySpec { duration_ns: 500, ..state.policies[&PolicyId(1)].spec.clone() };
+        state.apply(&Record::PutPolicy { db: DbId(1), policy: PolicyId(1), spec, default: true });
+        assert!(state.expired(1500).is_empty());
+        assert_eq!(state.expired(1501), [PartitionId(1)]);
     }
 
     #[test]

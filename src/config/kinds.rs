@@ -212,6 +212,27 @@ impl Kind for String {
     }
 }
 
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl Kind for Secret {
+    fn read(text: &str) -> Result<Secret, String> {
+        Ok(Secret(text.to_owned()))
+    }
+
+    /// What is shown instead; a secret cannot be read back.
+    fn write(&self) -> String {
+        if self.0.is_empty() { String::new() } else { "[REDACTED]".to_owned() }
+    }
+}
+
 impl Kind for PathBuf {
     fn read(text: &str) -> Result<PathBuf, String> {
         if text.is_empty() { Err("expected a path".to_owned()) } else { Ok(text.into()) }

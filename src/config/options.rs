@@ -2,7 +2,7 @@
 //! flag (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample
 //! file and the typed field of `Config`.
 
-use super::kinds::{Addresses, Bytes, Cores, Kind, Sync};
+use super::kinds::{Addresses, Bytes, Cores, Kind, Secret, Sync};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,6 +92,14 @@ options! {
         "An HTTP connection that sends nothing for so long is closed.";
     "http.max-connections" http_max_connections: usize = "16384",
         "Open HTTP connections per core; further ones wait to be accepted.";
+    "http.auth-enabled" http_auth_enabled: bool = "false",
+        "Whether users must name themselves; from the first CREATE USER … WITH ALL PRIVILEGES on.";
+    "http.shared-secret" http_shared_secret: Secret = "",
+        "Secret with which JSON Web Tokens are signed; empty = none are accepted.";
+    "http.ping-auth-enabled" http_ping_auth_enabled: bool = "false",
+        "Whether /ping, /status and /health need credentials as well.";
+    "http.open-listeners" http_open_listeners: bool = "false",
+        "Keep telnet and Graphite, which know no users, open although http.auth-enabled is on.";
     "telnet.database" telnet_database: String = "kairosdb",
         "Database of telnet data; made by the first write.";
     "telnet.max-line-size" telnet_max_line_size: Bytes = "1k",

@@ -28,6 +28,7 @@ mem,host=a free=200i 10
 fn options() -> Options {
     Options {
         server: crate::query::testing::server(),
+        user: None,
         db: Some("d".into()),
         rp: None,
         read_only: false,

@@ -6,10 +6,10 @@
 //! Not chunked, an error of a statement takes the place of all the statement gave before, as long
 //! as the bytes were not handed out; so does an infinite number of the whole answer.
 
+use super::chunks::{Chunks, Document};
 use super::scalar;
 use crate::query::{CellRef, Column, ResultPart, Series};
 use jiff::tz::TimeZone;
-use std::collections::VecDeque;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,18 +41,8 @@ pub struct Writer {
     /// The row limit was reached, or the answer cannot be written: the rest is dropped.
     cut: bool,
     infinite: Option<f64>,
-    held: Held,
-}
-
-/// Rows of one series that wait for the next chunk.
-#[derive(Default)]
-struct Held {
-    parts: VecDeque<Series>,
-    /// Rows of the first part that were written.
-    skip: usize,
-    rows: usize,
-    /// Documents written for the statement.
-    documents: usize,
+    /// Cuts a chunked answer.
+    chunks: Option<Chunks>,
 }
 
 impl Writer {
@@ -70,7 +60,7 @@ impl Writer {
             rows: 0,
             cut: false,
             infinite: None,
-            held: Held::default(),
+            chunks: options.chunk.map(Chunks::new),
         }
     }
 
@@ -103,14 +93,20 @@ impl Writer {
         if self.cut {
             return;
         }
-        if self.options.chunk.is_some() { self.chunked(part) } else { self.merged(part) }
+        match &mut self.chunks {
+            None => self.merged(part),
+            Some(chunks) => {
+                chunks.part(part);
+                self.documents();
+            }
+        }
     }
 
     /// Writes the end.
     pub fn finish(&mut self) {
-        if self.options.chunk.is_some() {
-            self.flush_held(false);
-            return;
+        if let Some(chunks) = &mut self.chunks {
+            chunks.finish();
+            return self.documents();
         }
         if self.cut && self.infinite.is_some() {
             return;
@@ -342,61 +338,31 @@ impl Writer {
         self.json.out = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
     }
 
-    fn chunked(&mut self, part: ResultPart) {
-        let id = part.statement_id;
-        if self.statement.is_none_or(|(open, _)| open != id) {
-            self.flush_held(false);
-            self.statement = Some((id, None));
-            self.held.documents = 0;
-        }
-        if let Some(series) = part.series {
-            let before = self.held.parts.back();
-            if before.is_some_and(|before| !series.continues(before)) {
-                self.flush_held(!series.whole);
-            }
-            let size = if series.whole { usize::MAX } else { self.options.chunk.unwrap_or(1) };
-            self.held.rows += series.rows;
-            self.held.parts.push_back(series);
-            while self.held.rows > size.max(1) {
-                self.document(size.max(1), true, true);
-            }
-            return;
-        }
-        self.messages.extend(part.messages);
-        let ends = part.error.is_some();
-        if ends || self.held.documents > 0 || !self.held.parts.is_empty() {
-            self.flush_held(false);
-        }
-        if ends || self.held.documents == 0 {
-            self.error = part.error;
-            self.document(0, false, false);
+    /// Writes the documents that are whole.
+    fn documents(&mut self) {
+        while let Some(document) = self.chunks.as_mut().and_then(Chunks::next) {
+            self.document(document);
         }
     }
 
-    fn flush_held(&mut self, partial: bool) {
-        if !self.held.parts.is_empty() {
-            self.document(self.held.rows, partial, false);
-        }
-    }
-
-    /// One document with the next `rows` held rows; `partial`: the statement goes on, `goes_on`: so
-    /// does the series.
-    fn document(&mut self, rows: usize, partial: bool, goes_on: bool) {
-        let Some((id, _)) = self.statement else { return };
+    fn document(&mut self, document: Document) {
         let start = self.json.out.len();
         self.json.open(b'{');
         self.json.key("results");
         self.json.open(b'[');
         self.json.item();
-        self.open_result(id);
-        if let Some(head) = self.held.parts.front().map(|part| part.head()) {
-            self.open_series(&head);
-            self.write_held(rows);
-            self.close_series(goes_on);
+        self.open_result(document.statement_id);
+        if let Some((head, _)) = document.pieces.first() {
+            self.open_series(head);
+            for (series, rows) in &document.pieces {
+                self.write_rows(series, rows.start, rows.end);
+            }
+            self.close_series(document.goes_on);
             self.json.close(b']');
             self.series_listed = false;
         }
-        self.write_end(partial);
+        (self.messages, self.error) = (document.messages, document.error);
+        self.write_end(document.partial);
         self.json.close(b']');
         self.json.close(b'}');
         self.json.out.push(b'\n');
@@ -404,23 +370,6 @@ impl Writer {
             self.json.out.truncate(start);
             let body = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
             self.json.out.extend_from_slice(&body);
-        }
-        self.held.documents += 1;
-    }
-
-    fn write_held(&mut self, rows: usize) {
-        let mut left = rows;
-        while let Some(part) = self.held.parts.pop_front() {
-            let end = part.rows.min(self.held.skip + left);
-            self.write_rows(&part, self.held.skip, end);
-            left -= end - self.held.skip;
-            self.held.rows -= end - self.held.skip;
-            self.held.skip = end;
-            if end < part.rows {
-                self.held.parts.push_front(part);
-                return;
-            }
-            self.held.skip = 0;
         }
     }
 }

@@ -91,6 +91,24 @@ pub(super) fn float(value: f64, out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// A float without an exponent, as CSV has it; infinities are `+Inf` and `-Inf`, NaN is nothing.
+pub(super) fn plain_float(value: f64, out: &mut Vec<u8>) {
+    if value.is_nan() {
+        return;
+    }
+    if value.is_infinite() {
+        out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+        return;
+    }
+    if value.abs() >= 1e21 || value != 0.0 && value.abs() < 1e-6 {
+        // The formatter of the language writes the shortest digits, and zeros behind them.
+        use std::io::Write;
+        let _ = write!(out, "{value}");
+        return;
+    }
+    float(value, out);
+}
+
 /// `mantissa` (one digit before the point) times ten to the `exponent`.
 fn scientific(mantissa: &[u8], exponent: i32, out: &mut Vec<u8>) {
     let digits = match mantissa.strip_prefix(b"-") {
@@ -228,6 +246,22 @@ mod tests {
             assert_eq!(text_of(|out| assert!(float(value, out))), expected);
         }
         assert!(!float(f64::NEG_INFINITY, &mut Vec::new()));
+    }
+
+    #[test]
+    fn plain_floats_have_no_exponent() {
+        let cases = [
+            (1e30, "1000000000000000000000000000000"),
+            (-1.5e-7, "-0.00000015"),
+            (1e-7, "0.0000001"),
+            (2.5, "2.5"),
+            (-0.0, "-0"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, ""),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(text_of(|out| plain_float(value, out)), expected);
+        }
     }
 
     #[test]

@@ -8,8 +8,7 @@ use super::Front;
 use super::connections::Connection;
 use super::stream::Stream;
 use crate::api::routes;
-use futures_lite::future;
-use glommio::net::TcpStream;
+use futures_lite::{AsyncRead, AsyncWrite, future};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,7 +25,10 @@ const HEAD_BYTES_MIN: usize = 8192;
 const READ_BYTES_MAX: usize = 256 << 10;
 
 /// Serves a connection until its end.
-pub async fn serve(front: Rc<Front>, stream: TcpStream, connection: Rc<Connection>) {
+pub async fn serve<S>(front: Rc<Front>, stream: S, connection: Rc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let head_max = usize::try_from(front.config().http_max_header_size.0).unwrap_or(usize::MAX);
     let io = Stream { stream, front: front.clone(), connection: connection.clone() };
     let turn = connection.clone();

@@ -1,13 +1,12 @@
 //! A connection as the HTTP library reads and writes it.
 //!
-//! In: polls of the library. Out: polls of the runtime's socket, which receives into the library's
-//! own buffer; each time bytes move, the connection's clock is set.
+//! In: polls of the library. Out: polls of the runtime's socket, or of TLS over it, which receives
+//! into the library's own buffer; each time bytes move, the connection's clock is set.
 
 use super::Front;
 use super::connections::Connection;
 use crate::env::Env;
 use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
@@ -15,13 +14,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// The adapter.
-pub struct Stream {
-    pub stream: TcpStream,
+pub struct Stream<S> {
+    pub stream: S,
     pub front: Rc<Front>,
     pub connection: Rc<Connection>,
 }
 
-impl Stream {
+impl<S> Stream<S> {
     fn note(&self, moved: usize) {
         if moved > 0 {
             self.connection.moved(self.front.env.now_mono());
@@ -29,13 +28,14 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl<S: AsyncRead + Unpin> Read for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // SAFETY: the slice is only handed to the socket, which writes to it and never reads it;
+        // SAFETY: the slice is only handed to the socket (or the decryption over it), which writes
+        // to it and never reads it;
         // the cursor is advanced by exactly what was written.
         let read = unsafe {
             let free = buffer.as_mut();
@@ -49,7 +49,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl<S: AsyncWrite + Unpin> Write for Stream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,6 +9,7 @@ pub mod batcher;
 pub mod kairos;
 pub mod line;
 pub mod number;
+pub mod prometheus;
 pub mod telnet;
 #[cfg(test)]
 mod testkit;

@@ -4,12 +4,14 @@
 //! one after the other and end at the first that fails.
 
 mod aggregate;
+pub mod continuous;
 mod define;
 mod delete;
 mod facts;
 mod functions;
 mod gather;
 mod plan;
+pub mod privileges;
 pub mod result;
 mod select;
 mod show;
@@ -38,6 +40,8 @@ use std::rc::Rc;
 pub struct Options {
     /// The process that answers.
     pub server: Rc<Server>,
+    /// Who asks; `None`: users are of no interest.
+    pub user: Option<String>,
     /// Database of unqualified names.
     pub db: Option<String>,
     /// Retention policy of unqualified names; `None`: the database's default.

@@ -37,7 +37,9 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let data = lock::take(&config.data_dir)?;
     let cores = processors.len();
     let http = reserve_all(&config.http_bind, cores, "http")?;
-    let telnet = reserve_all(&config.telnet_bind, cores, "telnet")?;
+    let closed = config.http_auth_enabled && !config.http_open_listeners;
+    let telnet_bind = if closed { &Addresses::default() } else { &config.telnet_bind };
+    let telnet = reserve_all(telnet_bind, cores, "telnet")?;
     limits::raise_descriptors();
     let (events, inbox) = channel();
     signals::watch(events.clone())?;
@@ -49,6 +51,8 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         sync: config.log_sync,
         sync_interval: config.log_sync_interval,
         data: data.path.clone(),
+        closed,
+        users: config.http_auth_enabled,
     };
     let process = start(config, processors, &data, (http, telnet), events)?;
     run(process, &inbox, &report, data)

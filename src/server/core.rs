@@ -6,7 +6,7 @@
 
 use super::phase::{Event, Found, Phase, Shared};
 use super::sockets;
-use crate::api::{Facts, Front};
+use crate::api::{Facts, Front, chores};
 use crate::catalog::{Owner, State, owner};
 use crate::config::Config;
 use crate::env::real::{self, RealEnv};
@@ -210,6 +210,9 @@ async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(
         env.spawn(Queue::Ingest, accepting).detach();
     }
     tell(&plan.events, Event::Listening);
+    if front.cluster.mesh().here() == CATALOG_CORE {
+        chores::start(&front);
+    }
     sweep_for_ever(env, front.clone(), connections.clone());
 
     wait_for(env, &plan.shared, Phase::Draining, LOOK).await;

@@ -15,6 +15,10 @@ pub struct Report {
     pub sync: Sync,
     pub sync_interval: Duration,
     pub data: PathBuf,
+    /// Telnet is turned off because it knows no users.
+    pub closed: bool,
+    /// HTTP asks for users.
+    pub users: bool,
 }
 
 impl Report {
@@ -30,6 +34,11 @@ impl Report {
         for (name, addresses) in doors {
             lines.extend(addresses.iter().map(|address| format!("listening  {name} {address}")));
         }
+        if self.closed {
+            lines.push(
+                "closed     telnet closed: it knows no users (http.open-listeners)".to_owned(),
+            );
+        }
         let pinned = if self.pinned { "pinned" } else { "unpinned" };
         lines.push(format!("shards     {shards} on {} cores ({pinned})", self.cores));
         let durability = match self.sync {
@@ -43,7 +52,7 @@ impl Report {
         lines.push(format!("durability {durability}"));
         lines.push(format!("data       {}", self.data.display()));
         let open = self.http.iter().chain(&self.telnet).find(|one| !one.ip().is_loopback());
-        if let Some(address) = open {
+        if let Some(address) = open.filter(|_| !self.users) {
             lines.push(format!(
                 "warning    {address} is open to other machines, without a password"
             ));
@@ -67,6 +76,8 @@ mod tests {
             sync: Sync::Always,
             sync_interval: Duration::ZERO,
             data: "/data".into(),
+            closed: false,
+            users: false,
         };
         let text = report.text(4);
         assert!(

@@ -107,13 +107,12 @@ fn takes_gzip(head: &Head) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::params::Params;
     use hyper::HeaderMap;
 
     fn head(name: &'static str, value: &'static str) -> Head {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_static(value));
-        Head { method: Method::GET, headers, params: Params::default() }
+        Head::new(Method::GET, headers, None)
     }
 
     #[test]

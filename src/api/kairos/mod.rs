@@ -15,8 +15,10 @@ mod query;
 use super::front::Front;
 use super::reply::{self, Reply};
 use super::routes::Head;
+use crate::catalog::Rights;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use paths::{Handler, Route};
 use std::rc::Rc;
@@ -47,7 +49,12 @@ impl Call<'_> {
 }
 
 /// Answers a request; `path` begins with `PREFIX`.
-pub(super) async fn answer<E, B>(front: &Rc<Front<E>>, head: &Head, path: &str, body: B) -> Reply
+pub(super) async fn answer<E, B>(
+    front: &Rc<Front<E>>,
+    head: &mut Head,
+    path: &str,
+    body: B,
+) -> Reply
 where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
@@ -61,8 +68,51 @@ where
     if !route.takes(&head.method) {
         return answer::dress(head, answer::wrong_method(route));
     }
+    if let Some(refusal) = let_in(front, route, head).await {
+        return answer::dress(head, refusal);
+    }
     let call = Call { head, args };
     answer::dress(head, handle(front, route, &call, body).await)
+}
+
+/// Every path with one of its methods and the privilege that it needs.
+pub(super) fn all() -> impl Iterator<Item = (Method, String, &'static str)> {
+    paths::all().iter().map(|route| {
+        let method = route.methods.first().cloned().unwrap_or(Method::GET);
+        let needs = match rights(route.handler) {
+            None => "",
+            Some(rights) if rights.write => "write",
+            Some(_) => "read",
+        };
+        (method, format!("{PREFIX}{}", route.pattern), needs)
+    })
+}
+
+/// What a user must be allowed to on the database; nothing for what says nothing of the data.
+fn rights(handler: Handler) -> Option<Rights> {
+    match handler {
+        Handler::Version | Handler::HealthCheck | Handler::HealthStatus => None,
+        Handler::Query | Handler::QueryTags => Some(Rights::READ),
+        Handler::Datapoints | Handler::Delete | Handler::Metric => Some(Rights::WRITE),
+    }
+}
+
+/// Finds out who asks; a refusal when he is not known or may not.
+async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Option<Reply> {
+    let wanted = rights(route.handler)?;
+    match front.authenticate(head).await {
+        Ok(user) => head.user = user,
+        Err(text) => {
+            front.doors().http_auth_failures.add(1);
+            let mut reply = answer::error(StatusCode::UNAUTHORIZED, &text);
+            let realm = HeaderValue::from_static("Basic realm=\"InfluxDB\"");
+            reply.headers_mut().insert(WWW_AUTHENTICATE, realm);
+            return Some(reply);
+        }
+    }
+    let call = Call { head, args: Vec::new() };
+    let allowed = front.may(head, call.database(front), wanted);
+    (!allowed).then(|| answer::error(StatusCode::FORBIDDEN, "not authorized"))
 }
 
 async fn handle<E, B>(front: &Rc<Front<E>>, route: &Route, call: &Call<'_>, body: B) -> Reply

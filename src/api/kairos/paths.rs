@@ -23,7 +23,7 @@ pub enum Handler {
 /// A line of the table.
 pub struct Route {
     /// Without the prefix.
-    pattern: &'static str,
+    pub pattern: &'static str,
     pub methods: &'static [Method],
     pub handler: Handler,
 }
@@ -63,6 +63,11 @@ impl Route {
             }
         }
     }
+}
+
+/// The whole table.
+pub fn all() -> &'static [Route] {
+    ROUTES
 }
 
 /// The route of a path without its prefix, and the path's variable parts. One slash at the end

@@ -21,13 +21,24 @@ use super::{Context, QueryError};
 use crate::influxql::duration::print_go;
 use crate::model::Value;
 
-/// SHOW DATABASES: in order of creation.
+/// SHOW DATABASES: in order of creation; a user sees those that he may read or write.
 pub(super) async fn databases(
     context: Context<'_>,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let row = |name: &String| vec![Cell::text(name)];
-    let rows = context.cluster.catalog().databases().map(|db| row(&db.name)).collect();
+    let rows = {
+        let catalog = context.cluster.catalog();
+        let user = context.options.user.as_deref().map(|name| catalog.users().get(name));
+        let seen = |db: &&crate::catalog::Database| match user {
+            None => true,
+            Some(user) => user.is_some_and(|user| {
+                let rights = user.rights(db.id);
+                user.admin || rights.read || rights.write
+            }),
+        };
+        catalog.databases().filter(seen).map(|db| row(&db.name)).collect()
+    };
     let series = Series::listing(Some(b"databases"), &["name"], rows);
     Ok(sink.part(ResultPart::of_series(context.statement_id, series)).await?)
 }
