@@ -50,6 +50,9 @@ pub struct Args {
     /// Megabytes of requests made before the clock starts.
     #[arg(long, default_value_t = 3000)]
     prepare: usize,
+    /// Do not make the database: the server has none.
+    #[arg(long)]
+    no_create: bool,
     /// One JSON object instead of the table.
     #[arg(long)]
     json: bool,
@@ -68,7 +71,7 @@ struct Shared {
 /// # Errors
 /// The server cannot be reached, closed a connection, or the ledger cannot be written.
 pub async fn run(args: Args) -> Result<(), String> {
-    if args.protocol == Protocol::Influx {
+    if args.protocol == Protocol::Influx && !args.no_create {
         let mut client = Client::connect(&args.address).await?;
         client.ask("", &format!("CREATE DATABASE \"{}\"", args.db)).await?;
     }
