@@ -92,6 +92,7 @@ const TABLE: &[Row] = &[
         b"",
         [401, 401, 403, 403, 403, 204],
     ),
+    row("GET", "/metrics", "/metrics?", b"", OPEN),
     row("GET", "/debug/vars", "/debug/vars?", b"", OPEN),
     row("GET", "/api/v1/version", "/api/v1/version?", b"", OPEN),
     row("GET", "/api/v1/health/check", "/api/v1/health/check?", b"", PING),

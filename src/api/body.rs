@@ -40,6 +40,11 @@ impl<'f, E: Env> LineBody<'f, E> {
         }
     }
 
+    /// Where the rows go, and the unit of their times.
+    pub fn aim(&self) -> (Target, Precision) {
+        (self.target, self.precision)
+    }
+
     /// Decodes what came in when it is worth a slice.
     pub async fn advance(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
         if bytes.len() - self.decoded.min(bytes.len()) < SLICE_BYTES {

@@ -6,6 +6,7 @@
 use super::auth::Known;
 use super::passwords::Passwords;
 use super::request_id::Ids;
+use super::subscriber::Outlets;
 use crate::config::Config;
 use crate::env::Env;
 use crate::protocol::Batcher;
@@ -43,6 +44,8 @@ pub struct Front<E: Env> {
     pub cluster: Cluster,
     /// The process as queries see it.
     pub server: Rc<Server>,
+    /// Queues of copies for subscribers.
+    pub outlets: Outlets,
     /// Passwords that were found right.
     pub(super) known: Known,
     pub(super) cache: RefCell<SeriesCache>,
@@ -63,6 +66,7 @@ impl<E: Env> Front<E> {
         let ids = Ids::new(env.random(), env.random());
         let known = Known::new(|| env.random());
         Front {
+            outlets: Outlets::default(),
             known,
             env,
             cluster,

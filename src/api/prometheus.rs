@@ -20,6 +20,7 @@ use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_ENCODING, HeaderValue};
 use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 /// Bytes of one sample of an answer while it is held.
@@ -128,6 +129,7 @@ where
     let mut sink = Collected {
         names,
         series: Vec::new(),
+        name: None,
         samples: 0,
         samples_max: options.memory_bytes / SAMPLE_BYTES,
         error: None,
@@ -214,8 +216,7 @@ fn anchored(source: &str) -> String {
 }
 
 fn regex_literal(source: &str) -> Result<String, Refused> {
-    let parsed = influxql::ast::Regex { source: anchored(source) };
-    parsed.compile().map_err(|_| bad(format!("error parsing regexp: {source}")))?;
+    influxql::ast::Regex { source: source.to_owned() }.compile().map_err(bad)?;
     Ok(format!("/{}/", anchored(source).replace('/', "\\/")))
 }
 
@@ -247,6 +248,8 @@ impl NameFilter {
 struct Collected {
     names: NameFilter,
     series: Vec<Found>,
+    /// Measurement of the last series.
+    name: Option<Arc<[u8]>>,
     samples: usize,
     samples_max: usize,
     error: Option<String>,
@@ -284,9 +287,12 @@ impl Collected {
         let tags = series.tags.iter().filter(|(_, value)| !value.is_empty());
         let labels: Vec<_> = tags.cloned().collect();
         match self.series.last_mut() {
-            Some(last) if last.labels == labels => last.samples.extend(samples),
+            Some(last) if last.labels == labels && self.name == series.name => {
+                last.samples.extend(samples);
+            }
             _ => self.series.push(Found { labels, samples }),
         }
+        self.name.clone_from(&series.name);
     }
 }
 

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// Answers are handed to the connection in pieces of this size (bytes).
 const PIECE_BYTES: usize = 64 << 10;
+/// A longer text takes longer to parse than a core should be busy at a stretch (bytes).
+const LONG_BYTES: usize = 32 << 10;
 /// Rows of a chunk when the request does not say.
 const CHUNK_ROWS: usize = 10_000;
 
@@ -67,7 +69,8 @@ where
         return Err(bad("missing required parameter \"q\"".to_owned()));
     }
     let bound = bind::bind(params.get("params")).map_err(bad)?;
-    let statements = influxql::parse(text, &bound)
+    let statements = parse(front, text, bound)
+        .await
         .map_err(|error| bad(format!("error parsing query: {error}")))?;
     if front.config().http_auth_enabled {
         let (user, db) = (head.user.as_deref(), params.get("db"));
@@ -105,6 +108,19 @@ where
     let packed = head.header("accept-encoding").contains("gzip");
     let detached = params.get("async") == "true";
     Ok(Question { statements, options, format: head.format, json, detached, packed })
+}
+
+/// Parses a query; one so long that it would hold up the core is parsed elsewhere.
+async fn parse<E: Env>(
+    front: &Front<E>,
+    text: &str,
+    bound: influxql::Params,
+) -> Result<Vec<Statement>, influxql::ParseError> {
+    if text.len() < LONG_BYTES {
+        return influxql::parse(text, &bound);
+    }
+    let text = text.to_owned();
+    front.env.blocking(move || influxql::parse(&text, &bound)).await
 }
 
 /// `chunked=true` with an optional size, or a number of rows as the Alibaba text has it.

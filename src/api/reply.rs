@@ -9,7 +9,9 @@ use crate::encode::Format;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -295,6 +297,9 @@ pub(super) fn unauthorized(head: &Head, text: &str) -> Reply {
 fn error_in(format: Format, status: StatusCode, text: &[u8], pretty: bool) -> Reply {
     let kind = HeaderValue::from_static(format.content_type());
     let mut reply = bytes(status, kind, format.error(text, pretty));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     let cut = text.iter().copied().take(HEADER_TEXT_MAX);
     let cut: Vec<u8> =
         cut.map(|byte| if byte < b' ' || byte == 127 { b' ' } else { byte }).collect();

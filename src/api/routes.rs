@@ -8,7 +8,7 @@ use super::front::Front;
 use super::params::Params;
 use super::reply::{self, Reply, TEXT};
 use super::write::Version;
-use super::{debug, kairos, ping, prometheus, query, vars, write};
+use super::{debug, kairos, metrics, ping, prometheus, query, vars, write};
 use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
@@ -32,6 +32,7 @@ enum Handler {
     /// ringtail's own: `POST /debug/maintain?work=flush|compact`.
     Maintain,
     Vars,
+    Metrics,
 }
 
 /// A line of the table. Routes without `ids` are the debugging ones: no request ids, no CORS.
@@ -62,6 +63,7 @@ const ROUTES: &[Route] = &[
         handler: Handler::Write,
         ids: true,
     },
+    Route { path: "/metrics", methods: &[Method::GET], handler: Handler::Metrics, ids: true },
     Route { path: "/api/v2/write", methods: POST, handler: Handler::WriteTwo, ids: true },
     Route { path: "/api/v2/query", methods: POST, handler: Handler::Flux, ids: true },
     Route { path: "/api/v1/prom/write", methods: POST, handler: Handler::PromWrite, ids: true },
@@ -195,6 +197,7 @@ impl Handler {
     fn guard(self) -> Guard {
         match self {
             Handler::Ping | Handler::Status | Handler::Health => Guard::Ping,
+            Handler::Metrics => Guard::Ping,
             Handler::Query | Handler::Write | Handler::WriteTwo => Guard::User,
             Handler::Flux | Handler::PromWrite | Handler::PromRead => Guard::User,
             Handler::Maintain => Guard::Admin,
@@ -245,6 +248,7 @@ where
         Handler::PromRead => prometheus::read(front, head, body).await,
         Handler::Maintain => debug::maintain(front, head).await,
         Handler::Vars => vars::vars(front).await,
+        Handler::Metrics => metrics::metrics(front).await,
     }
 }
 

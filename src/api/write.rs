@@ -160,7 +160,11 @@ async fn finish<E: Env>(
     line_body: LineBody<'_, E>,
     bytes: Vec<u8>,
 ) -> Result<(), Refused> {
+    let (target, precision) = line_body.aim();
     let finished = line_body.finish(&bytes).await;
+    if finished.is_ok() {
+        front.forward(target, precision, &bytes);
+    }
     front.give_body(bytes);
     let (report, stored) = finished.map_err(|error| refuse(&error))?;
     count(front, &report, &stored);

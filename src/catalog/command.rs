@@ -24,6 +24,10 @@ pub enum Command {
         name: String,
         policy: Option<PolicyOptions>,
     },
+    /// A database without a policy; idempotent.
+    CreateBareDatabase {
+        name: String,
+    },
     /// Dropping what is missing is no error.
     DropDatabase {
         name: String,
@@ -145,6 +149,13 @@ impl State {
     pub fn decide(&self, command: &Command) -> Result<Vec<Record>, CatalogError> {
         match command {
             Command::CreateDatabase { name, policy } => self.decide_database(name, policy.as_ref()),
+            Command::CreateBareDatabase { name } => {
+                check_name(name)?;
+                let record =
+                    || Record::CreateDatabase { id: self.next_ids().db, name: name.clone() };
+                let missing = self.database(name).is_none();
+                Ok(missing.then(record).into_iter().collect())
+            }
             Command::DropDatabase { name } => {
                 let record = |db: &Database| Record::DropDatabase { id: db.id };
                 Ok(self.database(name).map(record).into_iter().collect())

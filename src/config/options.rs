@@ -152,6 +152,8 @@ options! {
         "Points that one SELECT may read; 0 = no limit.";
     "query.max-rows" query_max_rows: usize = "0",
         "Rows of an answer that is not chunked; the rest is cut off. 0 = no limit.";
+    "retention.autocreate" retention_autocreate: bool = "true",
+        "Whether CREATE DATABASE makes the retention policy autogen.";
     "retention.enabled" retention_enabled: bool = "true",
         "Whether partitions older than their retention policy allows are removed.";
     "retention.check-interval" retention_check_interval: Duration = "30m",
@@ -162,6 +164,8 @@ options! {
         "How often it is looked whether one is due.";
     "subscriber.enabled" subscriber_enabled: bool = "true",
         "Whether written points are sent on to subscribers.";
+    "subscriber.queue-size" subscriber_queue_size: Bytes = "16m",
+        "Bytes that may wait for one subscriber on each core; more are dropped and counted.";
     "data.max-series-per-database" data_max_series: usize = "0",
         "Series of a database; points of further ones are refused, others are not. 0 = no limit.";
     "data.max-values-per-tag" data_max_values: usize = "0",

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod connections;
+pub mod forward;
 pub mod http;
 mod stream;
 pub mod telnet;

@@ -9,7 +9,15 @@ use crate::model::PartitionId;
 
 /// Has the catalog decide the statement.
 pub(super) async fn run(context: Context<'_>, statement: &Statement) -> Result<(), QueryError> {
-    let Some(command) = command(statement, context.options.db.as_deref()) else { return Ok(()) };
+    let Some(mut command) = command(statement, context.options.db.as_deref()) else {
+        return Ok(());
+    };
+    let make_policy = context.options.server.facts.config.retention_autocreate;
+    if let Command::CreateDatabase { name, policy: None } = &command
+        && !make_policy
+    {
+        command = Command::CreateBareDatabase { name: name.clone() };
+    }
     Ok(context.cluster.decide(command).await?)
 }
 

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::env::real::{self, RealEnv};
 use crate::env::{Disk, Env, Queue, Task};
 use crate::listen::accept::{self, Room};
-use crate::listen::{Connections, Door};
+use crate::listen::{Connections, Door, forward};
 use crate::model::ShardId;
 use crate::route::Cluster;
 use crate::route::admission::SeriesLimits;
@@ -209,6 +209,7 @@ async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(
         let accepting = accept::run(front.clone(), socket, door, connections.clone(), room.clone());
         env.spawn(Queue::Ingest, accepting).detach();
     }
+    forward::start(&front);
     tell(&plan.events, Event::Listening);
     if front.cluster.mesh().here() == CATALOG_CORE {
         chores::start(&front);

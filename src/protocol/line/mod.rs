@@ -11,6 +11,7 @@ mod fields;
 mod key;
 mod report;
 mod split;
+pub mod stamp;
 #[cfg(test)]
 mod tests;
 

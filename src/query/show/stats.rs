@@ -217,6 +217,23 @@ impl Memory {
         self.resident.saturating_sub(self.active)
     }
 
+    /// Bytes of memory that the process holds.
+    pub fn resident(&self) -> u64 {
+        self.resident
+    }
+
+    /// Under the names of Go's collector for Prometheus.
+    pub fn figures(&self) -> [(&'static str, u64); 6] {
+        [
+            ("go_memstats_alloc_bytes", self.allocated),
+            ("go_memstats_heap_alloc_bytes", self.allocated),
+            ("go_memstats_heap_idle_bytes", self.idle()),
+            ("go_memstats_heap_inuse_bytes", self.active),
+            ("go_memstats_heap_sys_bytes", self.mapped),
+            ("go_memstats_sys_bytes", self.resident),
+        ]
+    }
+
     /// As InfluxDB's module `runtime`.
     fn runtime(&self) -> Fields {
         fields([
