@@ -1,7 +1,7 @@
 //! One core's share of the data: log, head, segments, index, compaction, scans.
 //!
 //! A shard owns every series whose canonical key hashes to it, alone, and needs no lock. Data goes
-//! one way: `write` (queue, commit, apply) ▸ `log` ▸ `head` ▸ `flush` ▸ `segment` ▸ `compact`;
+//! one way: `write` (queue, commit, apply; `group`) ▸ `log` ▸ `head` ▸ `flush` ▸ `segment` ▸ `compact`;
 //! `scan` reads what a `version` and the head hold. `open` brings a shard back from its files.
 //!
 //! Numbers: every log record has a sequence number; a source of rows (head, section of a file)
@@ -15,6 +15,7 @@ mod delete;
 #[cfg(test)]
 mod fault_tests;
 mod flush;
+mod group;
 pub mod head;
 pub mod index;
 mod index_file;

@@ -9,7 +9,8 @@ use super::buckets::cut;
 use super::expr::value_at;
 use super::fields::resolve;
 use super::guard::Guard;
-use super::known::{Chunk, Condition, Judge, plain_column};
+use super::known::{Condition, plain_column};
+use super::known_states::Known;
 use super::partial::{Group, Part, ScanError, States};
 use super::plan::{Batch, Plan};
 use super::read::{Stream, Stretch, Wanted};
@@ -18,7 +19,6 @@ use super::rowset::Used;
 use crate::env::Env;
 use crate::model::{Column, ColumnId, FieldType, SeriesId, TimeRange, Value};
 use crate::shard::block::Block;
-use crate::shard::segment::Sieve;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -39,12 +39,13 @@ pub struct Run<'p, E: Env, C: Fn() -> bool> {
 }
 
 /// The states of a batch.
-struct Table {
-    first_bucket: i64,
-    width: usize,
-    accumulators: Vec<Accumulator>,
+pub struct Table {
+    pub first_bucket: i64,
+    /// Buckets of a group.
+    pub width: usize,
+    pub accumulators: Vec<Accumulator>,
     /// By group: first and last time of a row that took part.
-    times: Vec<TimeRange>,
+    pub times: Vec<TimeRange>,
 }
 
 impl Table {
@@ -373,77 +374,6 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             send(self.guard, emit, Part::Groups(groups)).await?;
         }
         Ok(())
-    }
-}
-
-/// Answers chunks by their statistics: those that lie in one group and one bucket, with a value in
-/// every row, so that their times are those of the values.
-struct Known<'a, 'p, E: Env, C: Fn() -> bool> {
-    run: &'a Run<'p, E, C>,
-    condition: &'a Condition<'a, E>,
-    columns: &'a Option<Vec<ColumnId>>,
-    range: TimeRange,
-    batch: &'a Batch,
-    table: &'a mut Table,
-}
-
-impl<E: Env, C: Fn() -> bool> Judge<E> for Known<'_, '_, E, C> {
-    async fn passes_over(&mut self, chunk: &Chunk<E>) -> Result<bool, ScanError> {
-        if self.condition.refuse(chunk).await? {
-            return Ok(true);
-        }
-        let Some(columns) = self.columns else { return Ok(false) };
-        let Some((slot, group)) = self.slot(chunk) else { return Ok(false) };
-        if !self.run.aggregates.iter().all(|one| one.range.covers(chunk.info.time)) {
-            return Ok(false);
-        }
-        let mut known = Vec::with_capacity(columns.len());
-        for (column, accumulator) in columns.iter().zip(&self.table.accumulators) {
-            let stats = chunk.statistics(*column).await?;
-            if let Some(stats) = &stats
-                && (stats.count != chunk.info.rows
-                    || !accumulator.knows(slot, stats, chunk.info.time))
-            {
-                return Ok(false);
-            }
-            known.push(stats);
-        }
-        let here = |series: &SeriesId| self.group(*series) == Some(group);
-        if !chunk.series().await?.iter().all(here) {
-            return Ok(false);
-        }
-        for (stats, accumulator) in known.iter().zip(&mut self.table.accumulators) {
-            stats.iter().for_each(|stats| accumulator.add_known(slot, stats));
-        }
-        if let Some(times) = self.table.times.get_mut(group)
-            && known.iter().any(Option::is_some)
-        {
-            times.first = times.first.min(chunk.info.time.first);
-            times.last = times.last.max(chunk.info.time.last);
-        }
-        Ok(true)
-    }
-
-    fn sieve(&self) -> Option<&dyn Sieve> {
-        self.condition.sieve()
-    }
-}
-
-impl<E: Env, C: Fn() -> bool> Known<'_, '_, E, C> {
-    fn group(&self, series: SeriesId) -> Option<usize> {
-        self.batch.find(series, &mut 0).map(|(_, group)| group as usize)
-    }
-
-    /// The place of a chunk's rows and their group, if it is one, as far as its ends tell.
-    fn slot(&self, chunk: &Chunk<E>) -> Option<(usize, usize)> {
-        let info = &chunk.info;
-        let one = info.first.0 == info.last.0 && self.range.covers(info.time);
-        let buckets = self.run.buckets.number(info.time.first).filter(|_| one)?;
-        let bucket = self.run.buckets.number(info.time.last).filter(|last| *last == buckets)?;
-        let group = self.group(info.first.1)?;
-        self.group(info.last.1).filter(|last| *last == group)?;
-        let place = usize::try_from(bucket.wrapping_sub(self.table.first_bucket)).ok()?;
-        Some((group * self.table.width + place, group))
     }
 }
 

@@ -17,6 +17,7 @@ mod fields;
 mod guard;
 mod keep;
 mod known;
+mod known_states;
 mod lookup;
 mod merge;
 pub mod partial;
