@@ -114,6 +114,8 @@ options! {
         "Database of KairosDB's REST API; made by the first write. A db parameter names another.";
     "kairosdb.ttl" kairosdb_ttl: Duration = "0s",
         "Time to live of points of telnet and KairosDB's REST API that name none; 0 = for ever.";
+    "kairosdb.save-as" kairosdb_save_as: bool = "true",
+        "Whether KairosDB's queries may write by the aggregator save_as.";
     "stop-timeout" stop_timeout: Duration = "8s",
         "Requests in flight have so long to finish when the server is stopped.";
     "log.sync" log_sync: Sync = "always",

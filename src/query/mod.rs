@@ -22,7 +22,9 @@ pub(crate) mod testing;
 mod users;
 
 pub use facts::{Facts, Later, Server, Services, VERSION};
+pub use gather::all;
 pub use result::{Cell, CellRef, Closed, Column, ResultPart, Series, Sink};
+pub use select::GroupMerge;
 pub use show::stats;
 pub use standing::{Destination, Scheme};
 

@@ -59,6 +59,22 @@ where
     reply
 }
 
+/// Writes points that the server itself made, as a body of this path says them.
+///
+/// # Errors
+/// Why they are not stored, or not all of them.
+pub(super) async fn save<E: Env>(
+    front: &Front<E>,
+    database: &str,
+    body: &[u8],
+) -> Result<(), String> {
+    let may_make = database == front.config().kairosdb_database;
+    let intake = Intake::new(front, database.to_owned(), may_make);
+    let intake = intake.map_err(|Refused(_, text)| text)?;
+    let (report, _) = intake.finish(body).await.map_err(|Refused(_, text)| text)?;
+    report.into_messages().into_iter().next().map_or(Ok(()), Err)
+}
+
 async fn accept<E, B>(front: &Rc<Front<E>>, call: &Call<'_>, body: B) -> Result<Reply, Reply>
 where
     E: Env,

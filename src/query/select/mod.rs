@@ -11,6 +11,8 @@ mod raw;
 mod rows;
 mod window;
 
+pub use groups::GroupMerge;
+
 use super::gather::ask;
 use super::plan::columns::{Universe, group_keys, needs_tags, select};
 use super::plan::condition;

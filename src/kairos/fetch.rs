@@ -1,0 +1,220 @@
+//! Points of groups from all shards, merged by time.
+//!
+//! In: one stream of rows per shard, each by group, then by time. Out: group after group, blocks of
+//! points in order: by time, equal times by value, both backwards when the question is descending.
+//! Of each shard at most a part and what came at the same instant is held: what lies before the
+//! last time of every shard that goes on can be given away.
+
+use super::Failure;
+use super::point::{Datum, Point};
+use crate::model::FixedMap;
+use crate::route::cluster::Scan;
+use crate::shard::scan::{Order, Part, Rows};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// Values of a group's tags.
+pub type Values = Arc<[Box<[u8]>]>;
+
+/// What a shard still has to give.
+struct Lane {
+    scan: Option<Scan>,
+    /// The group whose turn it is.
+    group: Option<Values>,
+    /// A part of a group whose turn has not come.
+    next: Option<Rows>,
+    /// Points of the present group, in order.
+    points: Vec<Point>,
+    /// Those before it were given.
+    at: usize,
+    /// Whether more of the present group may come.
+    open: bool,
+}
+
+/// The merged points; times are in ns.
+pub struct Fetch {
+    lanes: Vec<Lane>,
+    order: Order,
+    limit: Option<Limit>,
+}
+
+/// Points of each series that count, the first ones.
+struct Limit {
+    max: u64,
+    taken: FixedMap<Arc<[u8]>, u64>,
+}
+
+impl Fetch {
+    /// Merges the answers to one request. `limit`: points of each series that are taken.
+    pub fn new(scans: Vec<Scan>, order: Order, limit: Option<u64>) -> Fetch {
+        let lane = |scan| Lane {
+            scan: Some(scan),
+            group: None,
+            next: None,
+            points: Vec::new(),
+            at: 0,
+            open: false,
+        };
+        let limit = limit.map(|max| Limit { max, taken: FixedMap::default() });
+        Fetch { lanes: scans.into_iter().map(lane).collect(), order, limit }
+    }
+
+    /// Goes on to the next group, in the order of the groups' values.
+    ///
+    /// # Errors
+    /// The failure of a shard.
+    pub async fn next_group(&mut self) -> Result<Option<Values>, Failure> {
+        for lane in &mut self.lanes {
+            lane.points.clear();
+            lane.at = 0;
+            while lane.next.is_none() && lane.scan.is_some() {
+                lane.next = lane.part().await?;
+            }
+        }
+        let heads = self.lanes.iter().filter_map(|lane| Some(&lane.next.as_ref()?.group));
+        let next = match self.order {
+            Order::Ascending => heads.min(),
+            Order::Descending => heads.max(),
+        };
+        let Some(next) = next.cloned() else { return Ok(None) };
+        if let Some(limit) = &mut self.limit {
+            limit.taken.clear();
+        }
+        for lane in &mut self.lanes {
+            lane.open = lane.next.as_ref().is_some_and(|rows| rows.group == next);
+            lane.group = Some(next.clone());
+            if let Some(rows) = lane.next.take_if(|rows| rows.group == next) {
+                lane.append(&rows, self.limit.as_mut());
+            }
+        }
+        Ok(Some(next))
+    }
+
+    /// Adds the group's next points to `out`; false when there are no more.
+    ///
+    /// # Errors
+    /// The failure of a shard.
+    pub async fn next(&mut self, out: &mut Vec<Point>) -> Result<bool, Failure> {
+        loop {
+            for lane in &mut self.lanes {
+                while lane.open && lane.at >= lane.points.len() {
+                    lane.more(self.limit.as_mut()).await?;
+                }
+            }
+            let order = self.order;
+            let ends = self.lanes.iter().filter(|lane| lane.open).filter_map(Lane::last);
+            let bound = match order {
+                Order::Ascending => ends.min(),
+                Order::Descending => ends.max(),
+            };
+            let start = out.len();
+            for lane in &mut self.lanes {
+                lane.give(bound, order, out);
+            }
+            if let Some(given) = out.get_mut(start..).filter(|given| !given.is_empty()) {
+                let compare = |a: &Point, b: &Point| compare(order, a, b);
+                if !given.is_sorted_by(|a, b| compare(a, b).is_le()) {
+                    given.sort_by(compare);
+                }
+                return Ok(true);
+            }
+            let Some(bound) = bound else { return Ok(false) };
+            for lane in &mut self.lanes {
+                if lane.open && lane.last() == Some(bound) {
+                    lane.more(self.limit.as_mut()).await?;
+                }
+            }
+        }
+    }
+}
+
+/// The order of points in a result.
+pub fn compare(order: Order, a: &Point, b: &Point) -> Ordering {
+    let ascending = a.time.cmp(&b.time).then_with(|| a.value.order(&b.value));
+    if order == Order::Descending { ascending.reverse() } else { ascending }
+}
+
+impl Lane {
+    /// The stream's next rows; `None` at its end.
+    async fn part(&mut self) -> Result<Option<Rows>, Failure> {
+        loop {
+            let Some(scan) = &mut self.scan else { return Ok(None) };
+            match scan.next().await {
+                Ok(Part::Rows(rows)) if !rows.times.is_empty() => return Ok(Some(rows)),
+                Ok(_) => {}
+                Err(Ok(_)) => self.scan = None,
+                Err(Err(error)) => {
+                    self.scan = None;
+                    return Err(error.into());
+                }
+            }
+            if self.scan.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The group's next rows, or the end of the group.
+    async fn more(&mut self, limit: Option<&mut Limit>) -> Result<(), Failure> {
+        match self.part().await? {
+            None => self.open = false,
+            Some(rows) if self.group.as_ref() == Some(&rows.group) => self.append(&rows, limit),
+            Some(rows) => {
+                self.open = false;
+                self.next = Some(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the points of some rows: one for each value.
+    fn append(&mut self, rows: &Rows, mut limit: Option<&mut Limit>) {
+        self.points.drain(..self.at.min(self.points.len()));
+        self.at = 0;
+        for (row, time) in rows.times.iter().enumerate() {
+            for column in rows.fields.iter().filter(|column| column.is_valid(row)) {
+                if let Some(limit) = &mut limit
+                    && !limit.takes(rows, row)
+                {
+                    continue;
+                }
+                let value = Datum::stored(&column.values, row);
+                self.points.push(Point { time: *time, value });
+            }
+        }
+    }
+
+    fn last(&self) -> Option<i64> {
+        self.points.last().map(|point| point.time)
+    }
+
+    /// Gives the points before `bound`.
+    fn give(&mut self, bound: Option<i64>, order: Order, out: &mut Vec<Point>) {
+        let rest = self.points.get(self.at..).unwrap_or_default();
+        let count = match (bound, order) {
+            (None, _) => rest.len(),
+            (Some(bound), Order::Ascending) => rest.partition_point(|point| point.time < bound),
+            (Some(bound), Order::Descending) => rest.partition_point(|point| point.time > bound),
+        };
+        out.extend_from_slice(rest.get(..count).unwrap_or_default());
+        self.at += count;
+        if self.at >= self.points.len() {
+            self.points.clear();
+            self.at = 0;
+        }
+    }
+}
+
+impl Limit {
+    /// Whether a row's value is among the first ones of its series.
+    fn takes(&mut self, rows: &Rows, row: usize) -> bool {
+        let place = rows.series_of.get(row).copied().unwrap_or(0) as usize;
+        let Some(series) = rows.series.get(place) else { return false };
+        if !self.taken.contains_key(series) {
+            self.taken.insert(series.clone(), 0);
+        }
+        let Some(taken) = self.taken.get_mut(series) else { return false };
+        *taken += 1;
+        *taken <= self.max
+    }
+}

@@ -1,0 +1,253 @@
+//! The first aggregator of a chain, computed by the shards.
+//!
+//! In: an aggregator over ranges, a metric. Out: a question for states per tag group and range, and
+//! from its answer the aggregator's points. Possible for `count sum avg min max dev last` in
+//! ascending order, when the ranges are the query's own and their states fit into memory; what is
+//! not possible is read point by point. Each typed column of the metric has states of its own, as a
+//! long and a double at one time are two points.
+
+use super::aggregate::deviation;
+use super::point::{Datum, Point};
+use super::range::{MS_NS, Ranges};
+use super::request::{Aggregator, RangeKind, Sampling};
+use super::source::{Kind, Source, aggregate, as_double, own};
+use crate::model::{ColumnId, Value};
+use crate::shard::scan::{
+    Aggregate, Buckets, FieldRef, Function, Group, Picked, States, compare_values,
+};
+use std::ops::Range;
+
+/// States of one group take at most this part of a query's memory.
+const MEMORY_PART: usize = 8;
+
+/// An aggregator that the shards compute.
+pub struct Push {
+    kind: RangeKind,
+    align: (bool, bool),
+    pub fields: Vec<FieldRef>,
+    pub aggregates: Vec<Aggregate>,
+    pub buckets: Buckets,
+    /// Aggregates of each field.
+    width: usize,
+}
+
+impl Push {
+    /// The first aggregator of a chain, if the shards can compute it over this source.
+    pub fn plan(
+        first: &Aggregator,
+        source: &Source,
+        kind: Kind,
+        memory_bytes: usize,
+    ) -> Option<Push> {
+        let Aggregator::Range { kind: range, sampling } = first else { return None };
+        if sampling.own_start {
+            return None;
+        }
+        let function = function(range)?;
+        let doubles = matches!(function, Function::Sum | Function::Min | Function::Max);
+        let read = |column: ColumnId| match (doubles, function) {
+            (true, _) => as_double(column),
+            (false, Function::Moments) => as_double(column),
+            _ => Some(own(column)),
+        };
+        let numbers = !matches!(range, RangeKind::Count | RangeKind::Last);
+        if kind == Kind::Texts && numbers {
+            return None;
+        }
+        let fields: Vec<FieldRef> =
+            source.columns(kind).into_iter().map(read).collect::<Option<_>>()?;
+        let mut functions = vec![function];
+        if matches!(function, Function::Min | Function::Max | Function::Last) {
+            functions.push(Function::Count);
+        }
+        let align = (sampling.align_start, sampling.align_end);
+        if function != Function::Last && align == (false, false) {
+            functions.push(Function::First);
+        }
+        let buckets = buckets(sampling, source)?;
+        let each: usize = functions.iter().map(|function| States::bytes_each(*function)).sum();
+        let (from, to) = buckets.span(source.range)?;
+        let count = usize::try_from(to.abs_diff(from)).ok()?.checked_add(1)?;
+        let bytes = count.checked_mul(each)?.checked_mul(fields.len())?;
+        if bytes > memory_bytes / MEMORY_PART {
+            return None;
+        }
+        let of_field = |field| functions.iter().map(move |one| aggregate(*one, field));
+        let aggregates = (0..fields.len()).flat_map(of_field).collect();
+        let width = functions.len();
+        Some(Push { kind: *range, align, fields, aggregates, buckets, width })
+    }
+
+    /// Points that a group's states stand for: number of raw points, and results of some ranges.
+    pub fn counted(&self, states: &Combined) -> u64 {
+        (0..states.len).map(|at| states.count(at)).sum()
+    }
+
+    /// Puts the columns' states together.
+    pub fn combine(&self, group: Group) -> Combined {
+        let mut columns = Vec::new();
+        let mut states = group.states.into_iter();
+        loop {
+            let some: Vec<States> = states.by_ref().take(self.width).collect();
+            if some.len() < self.width {
+                break;
+            }
+            columns.push(some);
+        }
+        let len = columns.first().and_then(|one| one.first()).map_or(0, States::len);
+        Combined { columns, first_bucket: group.first_bucket, len }
+    }
+
+    /// The aggregator's points of some ranges, counted from the group's first.
+    pub fn points(&self, states: &Combined, ranges: Range<usize>, out: &mut Vec<Point>) {
+        for at in ranges {
+            if states.count(at) == 0 {
+                continue;
+            }
+            let bucket = states.first_bucket.saturating_add(at as i64);
+            let aligned = match self.align {
+                (true, _) => Some(self.buckets.start(bucket)),
+                (false, true) => Some(self.buckets.last(bucket).saturating_add(1)),
+                (false, false) => None,
+            };
+            let Some((time, value)) = self.result(states, at) else { continue };
+            let time = aligned.or(time).unwrap_or(0).div_euclid(MS_NS);
+            out.push(Point { time, value });
+        }
+    }
+
+    /// The result of a range and the time of the point that names it (ns).
+    fn result(&self, states: &Combined, at: usize) -> Option<(Option<i64>, Datum)> {
+        let count = states.count(at);
+        let first = states.first_time(at);
+        let double = |value: f64| Some((first, Datum::Double(value)));
+        match self.kind {
+            RangeKind::Count => Some((first, Datum::Long(count as i64))),
+            RangeKind::Sum => double(states.sum(at)),
+            RangeKind::Avg => double(states.sum(at) / count as f64),
+            RangeKind::Min => double(states.extreme(at, f64::min)?),
+            RangeKind::Max => double(states.extreme(at, f64::max)?),
+            RangeKind::Dev { result, count: times } => {
+                let (count, mean, squares) = states.moments(at);
+                double(deviation(result, times, count, mean, squares))
+            }
+            RangeKind::Last => {
+                let last = states.last(at)?;
+                Some((Some(last.time), datum(&last.value)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the shards compute for an aggregator.
+fn function(kind: &RangeKind) -> Option<Function> {
+    Some(match kind {
+        RangeKind::Count => Function::Count,
+        RangeKind::Sum | RangeKind::Avg => Function::Sum,
+        RangeKind::Min => Function::Min,
+        RangeKind::Max => Function::Max,
+        RangeKind::Dev { .. } => Function::Moments,
+        RangeKind::Last => Function::Last,
+        _ => return None,
+    })
+}
+
+fn buckets(sampling: &Sampling, source: &Source) -> Option<Buckets> {
+    let ranges: Ranges = sampling.ranges();
+    ranges.buckets(source.range)
+}
+
+/// The states of one group, by column of the metric.
+pub struct Combined {
+    columns: Vec<Vec<States>>,
+    first_bucket: i64,
+    /// Number of ranges.
+    pub len: usize,
+}
+
+impl Combined {
+    fn each<'s>(&'s self) -> impl Iterator<Item = &'s States> {
+        self.columns.iter().flatten()
+    }
+
+    /// Raw points of a range.
+    fn count(&self, at: usize) -> u64 {
+        let of_states = |states: &States| match states {
+            States::Count(count)
+            | States::SumFloat { count, .. }
+            | States::Moments { count, .. } => count.get(at).copied().unwrap_or(0),
+            _ => 0,
+        };
+        self.each().map(of_states).sum()
+    }
+
+    fn sum(&self, at: usize) -> f64 {
+        let part = |states: &States| match states {
+            States::SumFloat { high, low, .. } => Some(high.get(at)? + low.get(at)?),
+            _ => None,
+        };
+        self.each().filter_map(part).sum()
+    }
+
+    /// The picked points of the first aggregate of each column.
+    fn picked(&self, at: usize, place: usize) -> impl Iterator<Item = &Picked> {
+        self.columns.iter().filter_map(move |states| match states.get(place) {
+            Some(States::Picked(all)) => all.get(at)?.as_ref(),
+            _ => None,
+        })
+    }
+
+    fn extreme(&self, at: usize, better: fn(f64, f64) -> f64) -> Option<f64> {
+        let values = self.picked(at, 0).filter_map(|picked| datum(&picked.value).number());
+        values.reduce(better)
+    }
+
+    /// The last point: at one time the greater value.
+    fn last(&self, at: usize) -> Option<&Picked> {
+        self.picked(at, 0).max_by(|a, b| {
+            let by_value = || match a.value.kind() == b.value.kind() {
+                true => compare_values(&a.value, &b.value),
+                false => datum(&a.value).order(&datum(&b.value)),
+            };
+            a.time.cmp(&b.time).then_with(by_value)
+        })
+    }
+
+    /// The time of the first point (ns), where it was asked for.
+    fn first_time(&self, at: usize) -> Option<i64> {
+        let place = self.columns.first()?.len().checked_sub(1)?;
+        self.picked(at, place).map(|picked| picked.time).min()
+    }
+
+    /// Count, mean and sum of squared distances over all columns.
+    fn moments(&self, at: usize) -> (u64, f64, f64) {
+        let parts = self.each().filter_map(|states| match states {
+            States::Moments { count, mean, squares } => {
+                Some((*count.get(at)?, *mean.get(at)?, *squares.get(at)?))
+            }
+            _ => None,
+        });
+        parts.fold((0, 0.0, 0.0), |(n, mean, squares), (m, other, more)| {
+            if n == 0 || m == 0 {
+                return if n == 0 { (m, other, more) } else { (n, mean, squares) };
+            }
+            let (a, b, all) = (n as f64, m as f64, (n + m) as f64);
+            let apart = other - mean;
+            (n + m, mean + apart * b / all, squares + more + apart * apart * a * b / all)
+        })
+    }
+}
+
+fn datum(value: &Value) -> Datum {
+    match value {
+        Value::Float(value) => Datum::Double(*value),
+        Value::Integer(value) => Datum::Long(*value),
+        Value::Unsigned(value) => match i64::try_from(*value) {
+            Ok(value) => Datum::Long(value),
+            Err(_) => Datum::Double(*value as f64),
+        },
+        Value::Boolean(value) => Datum::Long(i64::from(*value)),
+        Value::String(text) => Datum::Text(text.as_ref().into()),
+    }
+}

@@ -1,0 +1,564 @@
+//! A query from its types to its answer: metric after metric, kind after kind, group after group.
+//!
+//! In: a `Query`. Out: JSON through a `Door`, piece by piece, and points to be saved. Points stream
+//! from the shards through the aggregators into the answer; only groupers that look at points hold
+//! results back, since their groups come one after the other.
+
+use super::Failure;
+use super::aggregate::{Chain, Destination, Saved, Setting, Work};
+use super::answer::{Head, Writer, numbers};
+use super::fetch::{Fetch, compare};
+use super::point::Point;
+use super::push::Push;
+use super::range::MS_NS;
+use super::request::{Aggregator, MetricQuery, Query, RangeKind};
+use super::source::{Group, Kind, Options, Source, failed, own, scans};
+use crate::model::FixedMap;
+use crate::query::{GroupMerge, all};
+use crate::route::cluster::Cluster;
+use crate::route::message::Delete;
+use crate::shard::index::TagFilter;
+use crate::shard::scan::{Order, Output, Request};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+
+/// Answers are handed over in pieces of this size (bytes).
+const PIECE_BYTES: usize = 64 << 10;
+/// Ranges of the shards' states that are worked on between two turns of other tasks.
+const RANGES: usize = 4096;
+/// Up to this limit the first points of every series are collected; above it all are read by time.
+const LIMIT_COLLECTED: u64 = 10_000;
+/// Memory of a group that looks at points, beside its points (bytes).
+const GROUP_BYTES: usize = 512;
+
+/// Where an answer goes.
+pub trait Door {
+    /// Takes the next bytes; waiting here holds the query back.
+    fn hand_over(&mut self, bytes: Vec<u8>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Writes points durably.
+    fn save(&mut self, points: Vec<Saved>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Gives other tasks a turn.
+    fn rest(&self) -> impl Future<Output = ()>;
+}
+
+/// Answers a query.
+///
+/// # Errors
+/// Why it has no answer; bytes that were handed over before are of no use.
+pub async fn query(
+    cluster: &Cluster,
+    options: &Options,
+    query: &Query,
+    door: &mut impl Door,
+) -> Result<(), Failure> {
+    let work = Work::new(options.memory_bytes);
+    let writer = Writer::default();
+    let mut run = Run { cluster, options, query, door, writer, work, sample: 0, results: 0 };
+    for metric in &query.metrics {
+        run.metric(metric).await?;
+    }
+    run.writer.finish();
+    run.hand_over(1).await
+}
+
+/// Answers a question for the tags of metrics.
+///
+/// # Errors
+/// A shard that cannot answer.
+pub async fn tags(
+    cluster: &Cluster,
+    options: &Options,
+    query: &Query,
+    door: &mut impl Door,
+) -> Result<(), Failure> {
+    let mut writer = Writer::default();
+    for metric in &query.metrics {
+        let source = Source::find(cluster, options, query, metric);
+        let tags = match source {
+            Some(source) => source.tags(cluster).await?,
+            None => Default::default(),
+        };
+        writer.open_query();
+        writer.open_bare(metric, &tags);
+        writer.close_result();
+        writer.close_query(None);
+        door.hand_over(writer.take()).await?;
+    }
+    writer.finish();
+    door.hand_over(writer.take()).await
+}
+
+/// Deletes the points that a query speaks of.
+///
+/// # Errors
+/// A metric that shares its rows with others; a shard that cannot delete.
+pub async fn delete(cluster: &Cluster, options: &Options, query: &Query) -> Result<(), Failure> {
+    let mut deletes = Vec::new();
+    for metric in &query.metrics {
+        let Some(source) = Source::find(cluster, options, query, metric) else { continue };
+        if !source.metric().alone {
+            let name = &metric.name;
+            let text = format!("{name} is a field beside others; its points cannot be deleted");
+            return Err(Failure::bad(text));
+        }
+        deletes.push(Arc::new(Delete {
+            measurements: vec![source.metric().measurement],
+            series: source.filter.clone(),
+            range: Some(source.range),
+        }));
+    }
+    for delete in deletes {
+        let shards = cluster.shards().map(|shard| cluster.delete(shard, delete.clone()));
+        for outcome in all(shards.collect()).await {
+            outcome.map_err(|error| Failure::internal(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A query under way.
+struct Run<'a, D> {
+    cluster: &'a Cluster,
+    options: &'a Options,
+    query: &'a Query,
+    door: &'a mut D,
+    writer: Writer,
+    work: Work,
+    /// Raw points of the present metric.
+    sample: u64,
+    /// Results of the present metric.
+    results: usize,
+}
+
+/// Points of a metric that are aggregated together.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    metric: &'a MetricQuery,
+    source: &'a Source,
+    kind: Kind,
+    /// Those that the metric has, sorted as the answer wants them.
+    groups: &'a [Group],
+}
+
+/// Where the raw points of a group come from.
+enum Feed<'f> {
+    Shards(&'f mut Fetch),
+    /// They are here, in order, and counted.
+    Held(std::vec::IntoIter<Point>),
+}
+
+/// One result of a grouper that looks at points.
+struct Split {
+    numbers: Vec<i64>,
+    chain: Chain,
+    left: u64,
+    pending: Vec<Point>,
+    done: Vec<Point>,
+}
+
+impl<'a, D: Door> Run<'a, D> {
+    async fn metric(&mut self, metric: &MetricQuery) -> Result<(), Failure> {
+        (self.sample, self.results) = (0, 0);
+        self.writer.open_query();
+        let source = Source::find(self.cluster, self.options, self.query, metric);
+        if let Some(source) = &source {
+            for kind in [Kind::Numbers, Kind::Texts] {
+                if !source.columns(kind).is_empty() {
+                    self.kind(source, metric, kind).await?;
+                }
+            }
+        }
+        if self.results == 0 {
+            self.nothing(metric).await?;
+        }
+        self.writer.close_query(Some(self.sample));
+        self.hand_over(PIECE_BYTES).await
+    }
+
+    /// The result of a metric without points: `gaps` may fill it.
+    async fn nothing(&mut self, metric: &MetricQuery) -> Result<(), Failure> {
+        let mut points = Vec::new();
+        let mut chain =
+            self.chain(metric, &metric.aggregators, Kind::Numbers, &Group::default())?;
+        chain.end(&mut points, &self.work)?;
+        self.writer.open_bare(metric, &Default::default());
+        self.give(&points).await?;
+        self.writer.close_result();
+        Ok(())
+    }
+
+    async fn kind(
+        &mut self,
+        source: &Source,
+        metric: &MetricQuery,
+        kind: Kind,
+    ) -> Result<(), Failure> {
+        let held = self.work.held();
+        let asked = (metric, kind);
+        let groups = source.groups(self.cluster, self.options, &self.work, asked).await?;
+        let keys = metric.group_tags.as_deref().unwrap_or_default();
+        // Shards give groups by their values, tag by tag; where the answer wants another order,
+        // each group is a question of its own.
+        let same_order = groups.is_sorted_by(|a, b| a.values <= b.values);
+        let together = groups.len() <= 1 || same_order && !metric.descending;
+        let part = Part { metric, source, kind, groups: &groups };
+        if let Some(limit) = metric.limit.filter(|limit| *limit <= LIMIT_COLLECTED) {
+            self.limited(part, limit).await?;
+            self.work.release_to(held);
+            return Ok(());
+        }
+        if together && !groups.is_empty() {
+            self.part(part, source.filter.clone()).await?;
+        }
+        for group in groups.iter().filter(|_| !together) {
+            let one = keys.iter().zip(&group.values).map(|(key, value)| TagFilter::Equals {
+                key: key.as_bytes().into(),
+                value: value.clone(),
+            });
+            let filter = std::iter::once(source.filter.clone()).chain(one).collect();
+            self.part(part, TagFilter::And(filter)).await?;
+        }
+        self.work.release_to(held);
+        Ok(())
+    }
+
+    /// Some of the groups, which the shards give in the order of the answer.
+    async fn part(&mut self, part: Part<'_>, filter: TagFilter) -> Result<(), Failure> {
+        let metric = part.metric;
+        let plain = metric.groupers.is_empty() && metric.limit.is_none() && !metric.descending;
+        if let Some(first) = metric.aggregators.first().filter(|_| plain) {
+            let memory = self.options.memory_bytes;
+            if let Some(push) = Push::plan(first, part.source, part.kind, memory) {
+                return self.pushed(part, filter, push).await;
+            }
+        }
+        self.rows(part, filter).await
+    }
+
+    fn group_by(metric: &MetricQuery) -> Vec<Box<[u8]>> {
+        let keys = metric.group_tags.as_deref().unwrap_or_default();
+        keys.iter().map(|key| key.as_bytes().into()).collect()
+    }
+
+    /// The first aggregator is computed by the shards.
+    async fn pushed(
+        &mut self,
+        part: Part<'_>,
+        filter: TagFilter,
+        push: Push,
+    ) -> Result<(), Failure> {
+        let Part { metric, source, kind, .. } = part;
+        let (buckets, aggregates) = (push.buckets.clone(), push.aggregates.clone());
+        let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
+        let (keys, fields) = (Self::group_by(metric), push.fields.clone());
+        let request = source.request(self.options, filter, keys, fields, output);
+        let scans = scans(self.cluster, request);
+        let mut merge = GroupMerge::new(scans, Order::Ascending, aggregates);
+        let mut points = Vec::new();
+        while let Some(found) = merge.next().await.map_err(failed)? {
+            let group = group_of(part, &found.values);
+            let states = push.combine(found);
+            let count = push.counted(&states);
+            if count == 0 {
+                continue;
+            }
+            self.sample += count;
+            let held = self.work.held();
+            let rest = metric.aggregators.get(1..).unwrap_or_default();
+            let counted = matches!(
+                metric.aggregators.first(),
+                Some(Aggregator::Range { kind: RangeKind::Count, .. })
+            );
+            let behind = if counted { Kind::Numbers } else { kind };
+            let mut chain = self.chain(metric, rest, behind, &group)?;
+            self.open(metric, kind, &group, &[]);
+            for start in (0..states.len).step_by(RANGES) {
+                points.clear();
+                push.points(&states, start..states.len.min(start + RANGES), &mut points);
+                chain.push(&mut points, &self.work)?;
+                self.give(&points).await?;
+            }
+            chain.end(&mut points, &self.work)?;
+            self.give(&points).await?;
+            self.writer.close_result();
+            self.work.release_to(held);
+        }
+        Ok(())
+    }
+
+    /// Points are read one by one.
+    async fn rows(&mut self, part: Part<'_>, filter: TagFilter) -> Result<(), Failure> {
+        let metric = part.metric;
+        let request = self.row_request(part, filter, Self::group_by(metric), None);
+        let order = request.order;
+        let mut fetch = Fetch::new(scans(self.cluster, request), order, metric.limit);
+        while let Some(values) = fetch.next_group().await? {
+            let group = group_of(part, &values);
+            self.group(part, &group, Feed::Shards(&mut fetch)).await?;
+        }
+        Ok(())
+    }
+
+    fn row_request(
+        &self,
+        part: Part<'_>,
+        filter: TagFilter,
+        group_by: Vec<Box<[u8]>>,
+        limit: Option<u64>,
+    ) -> Request {
+        let fields: Vec<_> = part.source.columns(part.kind).into_iter().map(own).collect();
+        let output = Output::Rows { visible: fields.len(), limit };
+        let mut request = part.source.request(self.options, filter, group_by, fields, output);
+        if part.metric.descending {
+            request.order = Order::Descending;
+        }
+        request
+    }
+
+    /// The first points of every series are read, series by series, so that the shards end each as
+    /// soon as they have them; they are put in order here.
+    async fn limited(&mut self, part: Part<'_>, limit: u64) -> Result<(), Failure> {
+        let all_keys: BTreeSet<_> =
+            part.groups.iter().flat_map(|group| group.tags.keys().cloned()).collect();
+        let all_keys: Vec<Box<[u8]>> = all_keys.into_iter().collect();
+        let place = |key: &Box<[u8]>| all_keys.iter().position(|known| known == key);
+        let places: Vec<Option<usize>> = Self::group_by(part.metric).iter().map(place).collect();
+        let filter = part.source.filter.clone();
+        let request = self.row_request(part, filter, all_keys.clone(), Some(limit));
+        let order = request.order;
+        let mut fetch = Fetch::new(scans(self.cluster, request), order, Some(limit));
+        let mut held: BTreeMap<Vec<Box<[u8]>>, Vec<Point>> = BTreeMap::new();
+        let keeps = usize::try_from(limit).unwrap_or(usize::MAX);
+        while let Some(values) = fetch.next_group().await? {
+            let value = |place: &Option<usize>| {
+                place.and_then(|at| values.get(at)).cloned().unwrap_or_default()
+            };
+            let points = held.entry(places.iter().map(value).collect()).or_default();
+            let before = points.len();
+            while fetch.next(points).await? {}
+            let new = points.get(before..).unwrap_or_default();
+            self.sample += new.len() as u64;
+            self.work.hold(bytes_of(new))?;
+            // Without other groupers no more than the first ones of all series are wanted.
+            if part.metric.groupers.is_empty() && points.len() > 2 * keeps + RANGES {
+                let bytes = bytes_of(points);
+                points.sort_by(|a, b| compare(order, a, b));
+                points.truncate(keeps);
+                let freed = bytes - bytes_of(points);
+                self.work.release_to(self.work.held().saturating_sub(freed));
+            }
+            self.door.rest().await;
+        }
+        for group in part.groups {
+            let Some(mut points) = held.remove(&group.values) else { continue };
+            points.sort_by(|a, b| compare(order, a, b));
+            self.group(part, group, Feed::Held(points.into_iter())).await?;
+        }
+        Ok(())
+    }
+
+    /// The results of one tag group.
+    async fn group(
+        &mut self,
+        part: Part<'_>,
+        group: &Group,
+        feed: Feed<'_>,
+    ) -> Result<(), Failure> {
+        let held = self.work.held();
+        match part.metric.groupers.is_empty() {
+            true => self.whole(part, group, feed).await?,
+            false => self.split(part, group, feed).await?,
+        }
+        self.work.release_to(held);
+        Ok(())
+    }
+
+    /// The next block of raw points (ms); false at the end of the group.
+    async fn block(
+        &mut self,
+        feed: &mut Feed<'_>,
+        points: &mut Vec<Point>,
+    ) -> Result<bool, Failure> {
+        points.clear();
+        let more = match feed {
+            Feed::Shards(fetch) => {
+                let more = fetch.next(points).await?;
+                self.sample += points.len() as u64;
+                more
+            }
+            Feed::Held(rest) => {
+                points.extend(rest.take(RANGES));
+                !points.is_empty()
+            }
+        };
+        points.iter_mut().for_each(|point| point.time = point.time.div_euclid(MS_NS));
+        self.door.rest().await;
+        Ok(more)
+    }
+
+    /// A tag group as one result.
+    async fn whole(
+        &mut self,
+        part: Part<'_>,
+        group: &Group,
+        mut feed: Feed<'_>,
+    ) -> Result<(), Failure> {
+        let Part { metric, kind, .. } = part;
+        let mut left = metric.limit.unwrap_or(u64::MAX);
+        let mut chain = None;
+        let mut points = Vec::new();
+        while self.block(&mut feed, &mut points).await? {
+            let chain = match &mut chain {
+                Some(chain) => chain,
+                none => {
+                    self.open(metric, kind, group, &[]);
+                    none.insert(self.chain(metric, &metric.aggregators, kind, group)?)
+                }
+            };
+            points.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= points.len() as u64;
+            chain.push(&mut points, &self.work)?;
+            self.give(&points).await?;
+        }
+        if let Some(mut chain) = chain {
+            chain.end(&mut points, &self.work)?;
+            self.give(&points).await?;
+            self.writer.close_result();
+        }
+        Ok(())
+    }
+
+    /// A tag group whose points are told apart; its results are held until it is over.
+    async fn split(
+        &mut self,
+        part: Part<'_>,
+        group: &Group,
+        mut feed: Feed<'_>,
+    ) -> Result<(), Failure> {
+        let Part { metric, kind, .. } = part;
+        let mut places: FixedMap<Vec<i64>, usize> = FixedMap::default();
+        let mut splits: Vec<Split> = Vec::new();
+        let mut points = Vec::new();
+        while self.block(&mut feed, &mut points).await? {
+            for point in points.drain(..) {
+                let numbers = numbers(metric, &point, self.query.start);
+                let place = match places.get(&numbers) {
+                    Some(place) => *place,
+                    None => {
+                        self.work.hold(GROUP_BYTES)?;
+                        let chain = self.chain(metric, &metric.aggregators, kind, group)?;
+                        let left = metric.limit.unwrap_or(u64::MAX);
+                        let (pending, done) = (Vec::new(), Vec::new());
+                        let numbers_of = numbers.clone();
+                        splits.push(Split { numbers: numbers_of, chain, left, pending, done });
+                        places.insert(numbers, splits.len() - 1);
+                        splits.len() - 1
+                    }
+                };
+                if let Some(split) = splits.get_mut(place).filter(|split| split.left > 0) {
+                    split.left -= 1;
+                    split.pending.push(point);
+                }
+            }
+            for split in splits.iter_mut().filter(|split| !split.pending.is_empty()) {
+                split.chain.push(&mut split.pending, &self.work)?;
+                split.keep(&self.work)?;
+            }
+            self.save().await?;
+        }
+        for mut split in splits {
+            split.chain.end(&mut split.pending, &self.work)?;
+            split.keep(&self.work)?;
+            self.open(metric, kind, group, &split.numbers);
+            for points in split.done.chunks(RANGES) {
+                self.give(points).await?;
+            }
+            self.writer.close_result();
+        }
+        self.save().await
+    }
+
+    fn open(&mut self, metric: &MetricQuery, kind: Kind, group: &Group, numbers: &[i64]) {
+        self.results += 1;
+        self.writer.open_result(&Head { metric, kind, group, numbers });
+    }
+
+    fn chain(
+        &self,
+        metric: &MetricQuery,
+        aggregators: &[Aggregator],
+        kind: Kind,
+        group: &Group,
+    ) -> Result<Chain, Failure> {
+        let mut saves = Vec::new();
+        for aggregator in aggregators {
+            let Aggregator::SaveAs(save) = aggregator else { continue };
+            let tags = single_values(metric, group);
+            let tags = tags.iter().map(|(key, value)| (&**key, &**value));
+            saves.push(Destination::new(save, &metric.name, tags)?);
+        }
+        let (end, now) = (self.query.end, self.options.now_ns.div_euclid(MS_NS));
+        let setting = Setting { end, now, text: kind == Kind::Texts, saves };
+        Ok(Chain::new(aggregators, &setting))
+    }
+
+    /// Points of the open result.
+    async fn give(&mut self, points: &[Point]) -> Result<(), Failure> {
+        self.save().await?;
+        for points in points.chunks(RANGES) {
+            self.writer.points(points);
+            self.hand_over(PIECE_BYTES).await?;
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), Failure> {
+        match self.work.take_saved() {
+            none if none.is_empty() => Ok(()),
+            some => self.door.save(some).await,
+        }
+    }
+
+    /// Hands over what is written when it is as much as this.
+    async fn hand_over(&mut self, bytes_min: usize) -> Result<(), Failure> {
+        if self.writer.waiting() < bytes_min {
+            return Ok(());
+        }
+        self.door.hand_over(self.writer.take()).await?;
+        self.door.rest().await;
+        Ok(())
+    }
+}
+
+impl Split {
+    /// Keeps what came out of the chain.
+    fn keep(&mut self, work: &Work) -> Result<(), Failure> {
+        work.hold(bytes_of(&self.pending))?;
+        self.done.append(&mut self.pending);
+        Ok(())
+    }
+}
+
+/// Memory of points.
+fn bytes_of(points: &[Point]) -> usize {
+    size_of_val(points) + points.iter().map(|point| point.value.heap_bytes()).sum::<usize>()
+}
+
+/// The group of some values; one that came up since the index was asked has no tags but those.
+fn group_of(part: Part<'_>, values: &[Box<[u8]>]) -> Group {
+    let known = part.groups.iter().find(|group| group.values == values);
+    known.cloned().unwrap_or_else(|| Group { values: values.to_vec(), ..Group::default() })
+}
+
+/// The tags of the grouper that have one value in a group.
+fn single_values(metric: &MetricQuery, group: &Group) -> BTreeMap<Box<str>, String> {
+    let single = |key: &Box<str>| {
+        let values = group.tags.get(key.as_bytes()).filter(|values| values.len() == 1)?;
+        let value = String::from_utf8_lossy(values.first()?).into_owned();
+        Some((key.clone(), value))
+    };
+    metric.group_tags.iter().flatten().filter_map(single).collect()
+}
