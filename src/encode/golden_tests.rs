@@ -40,7 +40,7 @@ fn options() -> Options {
     }
 }
 
-async fn ask(cluster: &Cluster, text: &str) -> String {
+pub(super) async fn ask(cluster: &Cluster, text: &str) -> String {
     let statements = parse(text, &Params::new()).unwrap();
     let mut parts: Vec<ResultPart> = Vec::new();
     let entry = cluster.queries().enter(text, "d", 0);
@@ -51,7 +51,7 @@ async fn ask(cluster: &Cluster, text: &str) -> String {
     String::from_utf8(writer.take()).unwrap()
 }
 
-async fn write(cluster: &Cluster, data: &str) {
+pub(super) async fn write(cluster: &Cluster, data: &str) {
     let target = {
         let catalog = cluster.catalog();
         let db = catalog.database("d").unwrap();

@@ -9,6 +9,8 @@ pub mod error;
 #[cfg(test)]
 mod golden_tests;
 pub mod json;
+#[cfg(test)]
+mod nested_tests;
 pub mod pack;
 pub mod scalar;
 

@@ -5,7 +5,7 @@
 
 use super::{Context, QueryError};
 use crate::catalog::{Database, State};
-use crate::influxql::ast::{Cast, Measurement, MeasurementName, VarRef};
+use crate::influxql::ast::{Cast, Expr, Measurement, MeasurementName, VarRef};
 use crate::model::{ColumnId, DbId, FieldNo, FieldType, MeasurementId, PolicyId, TypeSet};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{FieldRef, Found, Lookup, Want};
@@ -14,14 +14,26 @@ use std::sync::Arc;
 
 /// A measurement of one policy.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct Stored {
     pub db: DbId,
     pub policy: PolicyId,
     pub measurement: MeasurementId,
     pub name: Arc<[u8]>,
+    /// Its tags are known only after `load_tags`.
+    pub source: Source,
+}
+
+/// What names mean in rows of one origin: a measurement, a subquery, or several of them.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
     pub fields: BTreeMap<Box<[u8]>, (FieldNo, TypeSet)>,
-    /// Known only after `load_tags`.
     pub tags: BTreeSet<Box<[u8]>>,
+    /// Columns of a subquery that are tags inside of it.
+    pub labels: BTreeSet<Box<[u8]>>,
+    /// Tags of a subquery, which are read as columns of text.
+    pub texts: BTreeMap<Box<[u8]>, FieldNo>,
+    /// Whether all rows come from subqueries.
+    pub computed: bool,
 }
 
 /// What a name means in one source.
@@ -37,14 +49,49 @@ impl Source {
     /// What a reference means: the field of that name, else the tag.
     pub fn bind(&self, var: &VarRef) -> Binding {
         let name = var.name.as_bytes();
+        let (field, text) = (self.fields.get(name), self.texts.get(name));
+        let of_text = |text: &FieldNo| {
+            let columns = vec![ColumnId::new(*text, FieldType::String)];
+            Binding::Field(FieldRef { columns, kind: FieldType::String })
+        };
         if var.cast == Some(Cast::Tag) {
-            return Binding::Tag(name.into());
+            return match (field.filter(|_| self.computed), text) {
+                (Some((field, types)), _) => Binding::Field(field_ref(*field, *types, None)),
+                (None, Some(text)) => of_text(text),
+                (None, None) => Binding::Tag(name.into()),
+            };
         }
-        match (self.fields.get(name), var.cast) {
-            (Some((field, types)), cast) => Binding::Field(field_ref(*field, *types, cast)),
-            (None, None) => Binding::Tag(name.into()),
-            (None, Some(_)) => Binding::Missing,
+        match (field, text, var.cast) {
+            (Some((field, types)), _, cast) => {
+                // A cast that cannot be leaves columns of a subquery as they are.
+                let numbers = types.iter().any(is_number);
+                let known = matches!(cast, Some(Cast::String | Cast::Boolean)) || !numbers;
+                let cast = cast.filter(|_| !(self.computed && known));
+                Binding::Field(field_ref(*field, *types, cast))
+            }
+            (None, Some(text), None) => of_text(text),
+            (None, None, None) => Binding::Tag(name.into()),
+            (None, _, Some(_)) => Binding::Missing,
         }
+    }
+
+    /// Whether an expression is a tag, or a column of a subquery that is one inside of it.
+    pub fn is_tag(&self, expr: &Expr) -> bool {
+        let Expr::VarRef(var) = expr.unparen() else { return false };
+        let name = var.name.as_bytes();
+        let of_text = !self.fields.contains_key(name) && self.texts.contains_key(name);
+        of_text || self.labels.contains(name) || matches!(self.bind(var), Binding::Tag(_))
+    }
+
+    /// The field of another source that has this name, read as `kind`; without columns when there
+    /// is none.
+    pub fn field_as(&self, name: &[u8], kind: FieldType) -> FieldRef {
+        let text = self.texts.get(name).map(|text| ColumnId::new(*text, FieldType::String));
+        let columns = match self.fields.get(name) {
+            Some((field, types)) => columns_for(*field, *types, kind),
+            None => text.into_iter().filter(|_| kind == FieldType::String).collect(),
+        };
+        FieldRef { columns, kind }
     }
 }
 
@@ -72,16 +119,20 @@ fn field_ref(field: FieldNo, types: TypeSet, cast: Option<Cast>) -> FieldRef {
         Some(Cast::Boolean) => FieldType::Boolean,
         _ => own,
     };
-    let fits = |stored: &FieldType| {
-        if is_number(kind) { is_number(*stored) } else { *stored == kind }
-    };
-    let mut columns: Vec<ColumnId> =
-        types.iter().filter(fits).map(|kind| ColumnId::new(field, kind)).collect();
+    let mut columns = columns_for(field, types, kind);
     if columns.is_empty() {
         // A cast that cannot be: the column is read and every value counts as missing.
         columns.push(ColumnId::new(field, own));
     }
     FieldRef { columns, kind }
+}
+
+/// The stored columns of a field whose values can be read as `kind`.
+fn columns_for(field: FieldNo, types: TypeSet, kind: FieldType) -> Vec<ColumnId> {
+    let fits = |stored: &FieldType| {
+        if is_number(kind) { is_number(*stored) } else { *stored == kind }
+    };
+    types.iter().filter(fits).map(|kind| ColumnId::new(field, kind)).collect()
 }
 
 /// The measurements that sources name.
@@ -93,14 +144,14 @@ pub fn resolve(
     measurements: &[&Measurement],
     db: Option<&str>,
     rp: Option<&str>,
-) -> Result<Vec<Source>, QueryError> {
+) -> Result<Vec<Stored>, QueryError> {
     let mut out = Vec::new();
     for measurement in measurements {
         let database = database(catalog, measurement.database.as_deref().or(db))?;
         // The request's policy belongs to the request's database.
         let rp = measurement.retention_policy.as_deref().or(rp);
         let policy = policy(catalog, database, rp)?;
-        let mut add = |name: &[u8], id| out.push(source(catalog, database.id, policy, name, id));
+        let mut add = |name: &[u8], id| out.push(stored(catalog, database.id, policy, name, id));
         match &measurement.name {
             MeasurementName::Name(name) => {
                 let name = name.as_bytes();
@@ -147,27 +198,28 @@ pub fn policy(
     }
 }
 
-fn source(
+fn stored(
     catalog: &State,
     db: DbId,
     policy: PolicyId,
     name: &[u8],
     measurement: MeasurementId,
-) -> Source {
+) -> Stored {
     let fields = catalog.fields(policy, measurement).iter();
     let named = |field: &crate::catalog::Field| {
         let name = catalog.field_name(field.field)?;
         Some((name.into(), (field.field, field.types)))
     };
     let fields = fields.filter_map(named).collect();
-    Source { db, policy, measurement, name: name.into(), fields, tags: BTreeSet::new() }
+    let source = Source { fields, ..Source::default() };
+    Stored { db, policy, measurement, name: name.into(), source }
 }
 
 /// Asks all shards for the tag keys of the sources.
 ///
 /// # Errors
 /// A shard that cannot answer.
-pub async fn load_tags(context: Context<'_>, sources: &mut [Source]) -> Result<(), QueryError> {
+pub async fn load_tags(context: Context<'_>, sources: &mut [Stored]) -> Result<(), QueryError> {
     let mut by_db: BTreeMap<DbId, Vec<MeasurementId>> = BTreeMap::new();
     sources.iter().for_each(|source| by_db.entry(source.db).or_default().push(source.measurement));
     for (db, mut measurements) in by_db {
@@ -178,9 +230,9 @@ pub async fn load_tags(context: Context<'_>, sources: &mut [Source]) -> Result<(
         for found in super::gather::ask(context, lookup).await? {
             let Found::TagKeys(found) = found else { continue };
             for (measurement, keys) in found {
-                let same = |source: &&mut Source| source.measurement == measurement;
-                for source in sources.iter_mut().filter(same) {
-                    source.tags.extend(keys.iter().cloned());
+                let same = |stored: &&mut Stored| stored.measurement == measurement;
+                for stored in sources.iter_mut().filter(same) {
+                    stored.source.tags.extend(keys.iter().cloned());
                 }
             }
         }

@@ -27,12 +27,18 @@ const SHARDS: u32 = 5;
 
 /// Starts `cores` cores over the same store and gives the view of each.
 pub(crate) async fn start(sim: &Sim, cores: u32) -> Vec<Cluster> {
-    start_hosts(sim, cores).await.into_iter().map(|(cluster, _)| cluster).collect()
+    start_with(sim, cores, SHARDS).await
 }
 
-/// As `start`, with the serving side of each core.
-async fn start_hosts(sim: &Sim, cores: u32) -> Vec<(Cluster, Rc<Host<SimEnv>>)> {
-    let store = Store { id: 3, shards: SHARDS, epoch: 1 };
+/// Starts `cores` cores over the same store of so many shards and gives the view of each.
+pub(crate) async fn start_with(sim: &Sim, cores: u32, shard_count: u32) -> Vec<Cluster> {
+    let hosts = start_hosts(sim, cores, shard_count).await;
+    hosts.into_iter().map(|(cluster, _)| cluster).collect()
+}
+
+/// As `start_with`, with the serving side of each core.
+async fn start_hosts(sim: &Sim, cores: u32, shard_count: u32) -> Vec<(Cluster, Rc<Host<SimEnv>>)> {
+    let store = Store { id: 3, shards: shard_count, epoch: 1 };
     let hubs: Vec<Mesh> = (0..cores).map(|core| Hub::new(CoreId(core), cores, 1 << 20)).collect();
     for from in &hubs {
         for to in hubs.iter().filter(|to| to.here() != from.here()) {
@@ -58,13 +64,13 @@ async fn start_hosts(sim: &Sim, cores: u32) -> Vec<(Cluster, Rc<Host<SimEnv>>)> 
     for mesh in hubs {
         let env = sim.env(mesh.here().0 as usize);
         let mut shards = Vec::new();
-        for id in shards_of(mesh.here(), SHARDS, cores) {
+        for id in shards_of(mesh.here(), shard_count, cores) {
             let opened = Shard::open(&env, Path::new(ROOT), &store, id, testing::options()).await;
             shards.push(opened.unwrap_or_else(|error| panic!("{error}")).shard);
         }
         let catalog = Rc::new(RefCell::new(state.clone()));
         let owner = if owns_catalog(mesh.here()) { owner.take() } else { None };
-        let cluster = Cluster::new(mesh, catalog, SHARDS);
+        let cluster = Cluster::new(mesh, catalog, shard_count);
         let host = Host::serve(env, &cluster, shards, owner);
         clusters.push((cluster, host));
     }
@@ -292,7 +298,7 @@ fn a_catalog_that_cannot_be_written_says_so_at_once_and_decides_nothing_more() {
     for (kind, nth) in [(Kind::Write, 1), (Kind::Sync, 1), (Kind::Write, 2), (Kind::Sync, 2)] {
         let sim = Sim::new(60);
         sim.run(async {
-            let cores = start_hosts(&sim, 2).await;
+            let cores = start_hosts(&sim, 2, SHARDS).await;
             let (asker, other) = (&cores[1].0, &cores[0].0);
             asker.decide(create("before")).await.unwrap();
             sim.env(0).sleep(Duration::from_secs(1)).await;

@@ -55,6 +55,13 @@ impl Timing {
         Ok(timing)
     }
 
+    /// Takes width and offset of buckets over from the query around this one.
+    pub fn inherit(&mut self, interval: Option<(i64, i64)>) {
+        let Some((width_ns, offset_ns)) = interval else { return };
+        (self.width_ns, self.offset_ns) = (width_ns, offset_ns);
+        self.buckets = Buckets::Even { width_ns, offset_ns };
+    }
+
     /// Whether the query says where time begins.
     pub fn has_start(&self) -> bool {
         self.range.first > TIME_MIN

@@ -186,9 +186,14 @@ impl Calls {
     fn note_keys(&mut self, scope: &mut Scope<'_>, expr: &Ast) {
         for key in key_arguments(expr) {
             let Ast::VarRef(var) = key.unparen() else { continue };
-            if let Binding::Tag(key) = scope.source.bind(var) {
-                place(&mut self.aux, Aux::Tag(scope.tag(key)));
-            }
+            match scope.source.bind(var) {
+                Binding::Tag(key) => place(&mut self.aux, Aux::Tag(scope.tag(key))),
+                // In rows of a subquery tags are columns.
+                Binding::Field(field) if scope.source.is_tag(&key) => {
+                    place(&mut self.aux, Aux::Field(scope.field(field)))
+                }
+                _ => continue,
+            };
         }
         self.keys = self.aux.len();
     }

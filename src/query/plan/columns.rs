@@ -16,32 +16,42 @@ pub struct Selected {
     /// Name of the first column.
     pub time: String,
     pub columns: Vec<(Expr, String)>,
+    /// Names of the columns before they were made different, by which a query around this one knows
+    /// them.
+    pub plain: Vec<String>,
 }
 
 /// Fields and tag keys of all sources together.
 #[derive(Clone, Debug, Default)]
 pub struct Universe {
     pub fields: BTreeMap<String, FieldType>,
-    pub tags: BTreeSet<String>,
+    /// Columns of subqueries that are tags inside of them.
+    pub labels: BTreeSet<String>,
+    /// Tag keys, which need not be UTF-8.
+    pub tags: BTreeSet<Box<[u8]>>,
 }
 
 impl Universe {
-    /// What the sources hold. Names that are no UTF-8 cannot be written in a query; they are left
-    /// out.
-    pub fn of(sources: &[Source]) -> Universe {
+    /// What the sources hold. Names of fields that are no UTF-8 cannot be written in a query; they
+    /// are left out.
+    pub fn of<'s>(sources: impl Iterator<Item = &'s Source>) -> Universe {
         let mut types: BTreeMap<String, TypeSet> = BTreeMap::new();
-        let mut tags = BTreeSet::new();
+        let mut universe = Universe::default();
         let text = |name: &[u8]| String::from_utf8(name.to_vec()).ok();
         for source in sources {
             for (name, (_, found)) in &source.fields {
-                let Some(name) = text(name) else { continue };
-                let known = types.entry(name).or_default();
+                let Some(text) = text(name) else { continue };
+                if source.labels.contains(name) {
+                    universe.labels.insert(text);
+                    continue;
+                }
+                let known = types.entry(text).or_default();
                 *known = TypeSet(known.0 | found.0);
             }
-            tags.extend(source.tags.iter().filter_map(|key| text(key)));
+            universe.tags.extend(source.tags.iter().cloned());
         }
-        let fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
-        Universe { fields, tags }
+        universe.fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
+        universe
     }
 }
 
@@ -60,17 +70,15 @@ pub fn group_keys(
     universe: &Universe,
 ) -> Result<Vec<Box<[u8]>>, QueryError> {
     let mut keys: BTreeSet<Box<[u8]>> = BTreeSet::new();
-    let bytes = |key: &String| Box::from(key.as_bytes());
     for dimension in dimensions {
         match dimension.expr.unparen() {
             Expr::VarRef(var) => {
-                keys.insert(bytes(&var.name));
+                keys.insert(Box::from(var.name.as_bytes()));
             }
-            Expr::Wildcard(_) => keys.extend(universe.tags.iter().map(bytes)),
+            Expr::Wildcard(_) => keys.extend(universe.tags.iter().cloned()),
             Expr::Regex(regex) => {
                 let regex = bytes_regex(regex)?;
-                let matching = universe.tags.iter().filter(|key| regex.is_match(key.as_bytes()));
-                keys.extend(matching.map(bytes));
+                keys.extend(universe.tags.iter().filter(|key| regex.is_match(key)).cloned());
             }
             _ => {}
         }
@@ -89,7 +97,7 @@ pub fn select(
 ) -> Result<Selected, QueryError> {
     let mut time = "time".to_owned();
     let mut out: Vec<(Expr, Option<String>)> = Vec::new();
-    let plain = plain_columns(dimensions, universe)?;
+    let plain = plain_columns(dimensions, universe);
     for field in fields {
         let alias = field.alias.clone();
         match field.expr.unparen() {
@@ -128,32 +136,34 @@ pub fn select(
             }
         }
     }
-    Ok(Selected { columns: name_all(out), time })
+    let base = |(expr, alias): &(Expr, Option<String>)| match alias {
+        Some(alias) => alias.clone(),
+        None => name_of(expr),
+    };
+    let plain = out.iter().map(base).collect();
+    Ok(Selected { columns: name_all(out), time, plain })
 }
 
 /// Fields and tags as `*` gives them: by name, a tag behind a field of its name; tags of GROUP BY
-/// left out, all tags under GROUP BY *.
-fn plain_columns(dimensions: &[Dimension], universe: &Universe) -> Result<Vec<VarRef>, QueryError> {
+/// left out, all tags where GROUP BY has `*` or a regular expression.
+fn plain_columns(dimensions: &[Dimension], universe: &Universe) -> Vec<VarRef> {
     let mut tags = universe.tags.clone();
     for dimension in dimensions {
         match dimension.expr.unparen() {
             Expr::VarRef(var) => {
-                tags.remove(&var.name);
+                tags.remove(var.name.as_bytes());
             }
-            Expr::Wildcard(_) => tags.clear(),
-            Expr::Regex(regex) => {
-                let regex = bytes_regex(regex)?;
-                tags.retain(|key| !regex.is_match(key.as_bytes()));
-            }
+            Expr::Wildcard(_) | Expr::Regex(_) => tags.clear(),
             _ => {}
         }
     }
     let fields = universe.fields.keys().map(|name| (name.clone(), None));
-    let tags = tags.into_iter().map(|key| (key, Some(Cast::Tag)));
+    let tags = tags.into_iter().filter_map(|key| String::from_utf8(key.into()).ok());
+    let tags = tags.chain(universe.labels.iter().cloned()).map(|key| (key, Some(Cast::Tag)));
     let mut all: Vec<(String, Option<Cast>)> = fields.chain(tags).collect();
     all.sort_by(|a, b| (&a.0, a.1.is_some()).cmp(&(&b.0, b.1.is_some())));
     let kind = |cast: Option<Cast>| Some(cast.unwrap_or(Cast::Field));
-    Ok(all.into_iter().map(|(name, cast)| VarRef { name, cast: kind(cast) }).collect())
+    all.into_iter().map(|(name, cast)| VarRef { name, cast: kind(cast) }).collect()
 }
 
 /// The arguments between field and number of top() and bottom(), wherever these stand.
@@ -313,7 +323,8 @@ mod tests {
         ];
         let universe = Universe {
             fields: fields.into_iter().map(field).collect(),
-            tags: ["host", "region"].map(str::to_owned).into(),
+            tags: ["host", "region"].map(|key| Box::from(key.as_bytes())).into(),
+            labels: BTreeSet::new(),
         };
         let selected = select(&query.fields, &query.dimensions, &universe).unwrap();
         let mut names = vec![selected.time];
@@ -327,6 +338,7 @@ mod tests {
             ("select * from m", "time host host_1 i region s v"),
             ("select * from m group by *", "time host i s v"),
             ("select * from m group by host", "time host i region s v"),
+            ("select * from m group by /reg/", "time host i s v"),
             ("select *::tag, v from m", "time host region v"),
             ("select /^[iv]$/ from m", "time i v"),
             ("select mean(*) from m", "time mean_i mean_v"),

@@ -112,20 +112,14 @@ fn joined(
 mod tests {
     use super::*;
     use crate::influxql::{Params, Statement, parse};
-    use crate::model::{DbId, FieldNo, FieldType, MeasurementId, PolicyId, TypeSet};
-    use std::collections::{BTreeMap, BTreeSet};
+    use crate::model::{FieldNo, FieldType, TypeSet};
+    use std::collections::BTreeMap;
 
     fn source() -> Source {
         let mut types = TypeSet::default();
         types.insert(FieldType::Float);
-        Source {
-            db: DbId(1),
-            policy: PolicyId(1),
-            measurement: MeasurementId(1),
-            name: b"m".as_slice().into(),
-            fields: BTreeMap::from([(b"v".as_slice().into(), (FieldNo(1), types))]),
-            tags: BTreeSet::new(),
-        }
+        let fields = BTreeMap::from([(b"v".as_slice().into(), (FieldNo(1), types))]);
+        Source { fields, ..Source::default() }
     }
 
     /// The filter of series as text, and whether rows are looked at.

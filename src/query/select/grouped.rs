@@ -6,15 +6,15 @@
 use super::super::aggregate::{Point, finish};
 use super::super::functions::Stream;
 use super::super::plan::Timing;
-use super::super::plan::calls::{Call, Calls, Setting};
-use super::super::plan::expr::Scope;
+use super::super::plan::calls::{Call, Calls};
 use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
 use super::super::{Context, QueryError};
 use super::fill::{Timed, fill};
 use super::groups::GroupMerge;
 use super::join::{Row, join};
-use super::window::Window;
-use super::{Shape, Unit};
+use super::nested::{self, Inner};
+use super::outline::{Member, Unit};
+use super::{Question, Shape};
 use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
 use crate::shard::scan::expr::{RowsView, eval};
@@ -27,42 +27,34 @@ const ROW_BYTES: usize = 96;
 struct Plan<'a> {
     shape: &'a Shape<'a>,
     calls: Calls,
-    columns: Vec<Expr>,
+    columns: &'a [Expr],
     timing: Timing,
-    descending: bool,
 }
 
-/// Answers from one source.
+/// Gives the series of one unit.
 pub(super) async fn run(
     context: Context<'_>,
+    shape: &Shape<'_>,
     unit: &Unit<'_>,
+    (calls, columns): (&Calls, &[Expr]),
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
-    let (shape, source) = (unit.shape, unit.source);
-    let mut scope = Scope::new(source);
-    let seed = context.options.now_ns as u64;
-    let setting = Setting { width_ns: shape.timing.width_ns, seed };
-    let (mut calls, columns) = Calls::compile(&mut scope, &shape.selected.columns, setting)?;
-    let descending = shape.select.is_descending();
-    let mut timing = shape.timing.clone();
-    look_back(&mut timing, &mut calls, descending);
-    let Some((partitions, data)) = super::partitions(context, source, timing.range) else {
-        return Ok(());
-    };
-    let mut window = Window::new(shape.select);
+    let (mut timing, mut calls) = (shape.timing.clone(), calls.clone());
+    look_back(&mut timing, &mut calls, shape.descending);
+    let Some(data) = nested::data(context, unit, timing.range) else { return Ok(()) };
+    let mut window = shape.window.clone();
     if calls.aggregates.is_empty() || window.series_done() {
         return Ok(());
     }
     timing.in_zone(data)?;
     check_buckets(context, &timing, data)?;
-    let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
-    let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
-    let request = shape.request(context, scope, partitions, timing.range, output)?;
-    let plan = Plan { shape, calls, columns, timing, descending };
-    super::check_series(context, &request).await?;
-    let mut merge = GroupMerge::new(unit.scans(context, &request), request.order, aggregates);
+    let mut merge = GroupMerge::new(shape.order(), calls.aggregates.clone());
+    for member in &unit.members {
+        lanes(context, (shape, unit, member), (&timing, &calls), &mut merge).await?;
+    }
+    let plan = Plan { shape, calls, columns, timing };
     while let Some(group) = merge.next().await? {
-        let head = shape.series(source, &group.values);
+        let head = shape.series(unit, &group.values);
         let rows = plan.rows(group, context.options.memory_bytes).await?;
         if rows.is_empty() {
             continue;
@@ -78,6 +70,35 @@ pub(super) async fn run(
         let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
         let series = plan.project(head, rows);
         sink.part(ResultPart::of_series(context.statement_id, series)).await?;
+    }
+    Ok(())
+}
+
+/// Adds what a member gives to the merge.
+async fn lanes(
+    context: Context<'_>,
+    (shape, unit, member): (&Shape<'_>, &Unit<'_>, &Member<'_>),
+    (timing, calls): (&Timing, &Calls),
+    merge: &mut GroupMerge,
+) -> Result<(), QueryError> {
+    let fields = unit.fields_of(member);
+    match member {
+        Member::Stored { stored, times } => {
+            let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
+            let output = Output::Aggregates { buckets, aggregates };
+            let question = Question { fields: &fields, range: timing.range, output };
+            let Some(request) = shape.request(context, unit, stored, question)? else {
+                return Ok(());
+            };
+            super::check_series(context, &request).await?;
+            super::scans(context, &request, *times).into_iter().for_each(|scan| merge.add(scan));
+        }
+        Member::Nested { query, unit: inner, .. } => {
+            let inner = Inner { query, unit: *inner, range: timing.range };
+            let aggregates = (timing.buckets.clone(), calls.aggregates.as_slice());
+            let from = nested::Place { shape, unit, fields: &fields };
+            merge.add_held(nested::groups(context, from, inner, aggregates).await?);
+        }
     }
     Ok(())
 }
@@ -134,7 +155,7 @@ impl Plan<'_> {
             let points = self.filled(call, points, memory_bytes)?;
             calls.push(self.transformed(call, points, memory_bytes).await?);
         }
-        Ok(join(calls, self.descending))
+        Ok(join(calls, self.shape.descending))
     }
 
     /// What functions over streams make of the points; those before the query's range left out.
@@ -149,7 +170,7 @@ impl Plan<'_> {
         if cut {
             points.retain(|(at, _)| self.reads(call.looks_back(), *at));
         }
-        let (timing, descending) = (&self.timing, self.descending);
+        let (timing, descending) = (&self.timing, self.shape.descending);
         for transform in &call.transforms {
             points = transform.apply(points, Stream { timing, descending, memory_bytes }).await?;
         }
@@ -164,7 +185,7 @@ impl Plan<'_> {
         let timing = &self.shape.timing;
         let extra = timing.width_ns.saturating_mul(back);
         let zone_free = |at: i64| self.timing.start(self.timing.bucket(at));
-        match self.descending {
+        match self.shape.descending {
             true => at <= zone_free(timing.range.last.saturating_add(extra)),
             false => {
                 !timing.has_start() || at >= zone_free(timing.range.first.saturating_sub(extra))
@@ -185,7 +206,7 @@ impl Plan<'_> {
                 out.push((time, point));
             }
         }
-        if self.descending {
+        if self.shape.descending {
             // Points of equal times stay in their order.
             out.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         }
@@ -198,27 +219,43 @@ impl Plan<'_> {
         points: Vec<Timed>,
         memory_bytes: usize,
     ) -> Result<Vec<Timed>, QueryError> {
-        let how = self.shape.select.fill;
+        let how = self.shape.fill;
         let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
             return Ok(points);
         };
         if self.timing.width_ns == 0 || how == Fill::None || call.kind.keeps_own_times() {
             return Ok(points);
         }
-        let begin = match self.timing.has_start() {
-            true => self.timing.range.first,
-            false => *first.min(last),
-        };
-        let (begin, end) = (self.timing.bucket(begin), self.timing.bucket(self.timing.range.last));
+        // Rows of subqueries may lie before the range, at the start of their own buckets.
+        let mut begin = *first.min(last);
+        if self.timing.has_start() {
+            begin = begin.min(self.timing.range.first);
+        }
+        let (mut begin, mut end) =
+            (self.timing.bucket(begin), self.timing.bucket(self.timing.range.last));
+        if let Some(rows) = self.rows_needed() {
+            match self.shape.descending {
+                true => begin = begin.max(end.saturating_sub_unsigned(rows)),
+                false => end = end.min(begin.saturating_add_unsigned(rows)),
+            }
+        }
         let count = i128::from(end) - i128::from(begin) + 1;
         if count * ROW_BYTES as i128 > memory_bytes as i128 {
             return Err(ScanError::Memory { limit: memory_bytes }.into());
         }
         let mut times: Vec<i64> = (begin..=end).map(|at| self.timing.start(at)).collect();
-        if self.descending {
+        if self.shape.descending {
             times.reverse();
         }
         Ok(fill(call, how, points, &times, self.calls.aux.len()))
+    }
+
+    /// Buckets from the first that matter to the answer, where filling shows that: all calls have
+    /// a row for each of them, and none looks at later ones.
+    fn rows_needed(&self) -> Option<u64> {
+        let plain = |call: &Call| call.transforms.is_empty() && !call.kind.keeps_own_times();
+        let plain = self.calls.calls.iter().all(plain) && self.shape.fill != Fill::Linear;
+        self.shape.window.rows_needed().filter(|_| plain)
     }
 
     /// The selected columns of some rows.

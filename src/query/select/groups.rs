@@ -1,7 +1,7 @@
 //! Merges the groups of all shards.
 //!
-//! In: one stream of groups per shard, each in output order. Out: one group at a time, its states
-//! merged from the shards that have it.
+//! In: one stream of groups per shard or subquery, each in output order. Out: one group at a time,
+//! its states merged from all that have it.
 
 use super::super::QueryError;
 use crate::route::cluster::Scan;
@@ -21,10 +21,19 @@ pub struct GroupMerge {
 }
 
 impl GroupMerge {
-    /// Merges the answers to one request, which asks for `aggregates`.
-    pub fn new(scans: Vec<Scan>, order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
-        let lane = |scan| Lane { scan: Some(scan), waiting: VecDeque::new() };
-        GroupMerge { lanes: scans.into_iter().map(lane).collect(), order, aggregates }
+    /// Merges answers to questions for `aggregates`; none yet.
+    pub fn new(order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
+        GroupMerge { lanes: Vec::new(), order, aggregates }
+    }
+
+    /// Adds a shard's answer.
+    pub fn add(&mut self, scan: Scan) {
+        self.lanes.push(Lane { scan: Some(scan), waiting: VecDeque::new() });
+    }
+
+    /// Adds groups that are here, in output order.
+    pub fn add_held(&mut self, groups: Vec<Group>) {
+        self.lanes.push(Lane { scan: None, waiting: groups.into() });
     }
 
     /// The next group; `None` at the end.

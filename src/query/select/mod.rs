@@ -1,12 +1,16 @@
-//! SELECT: plan for each source, scatter to the shards, merge, finish, hand on.
+//! SELECT: resolve, then for each name of results scatter to the shards, merge, finish, hand on.
 //!
-//! In: the query. Out: series, by name of the measurement, then by tags; both backwards under ORDER
-//! BY time DESC. Each source is asked when the one before it is done.
+//! In: the query. Out: series, by name, then by tags; both backwards under ORDER BY time DESC. Each
+//! name is asked when the one before it is done. A subquery runs by the same code, within the
+//! `Frame` that the query around it sets; what it gives joins the merge as one more lane beside
+//! the shards' (`nested`).
 
 pub(super) mod fill;
 mod grouped;
 mod groups;
 mod join;
+mod nested;
+mod outline;
 mod raw;
 mod rows;
 mod window;
@@ -14,40 +18,43 @@ mod window;
 pub use groups::GroupMerge;
 
 use super::gather::ask;
-use super::plan::columns::{Universe, group_keys, needs_tags, select};
+use super::plan::Timing;
 use super::plan::condition;
-use super::plan::expr::{Scope, math};
-use super::plan::{Selected, Timing};
+use super::plan::expr::Scope;
 use super::result::{Series, Sink};
-use super::source::{Source, load_tags, resolve};
+use super::source::Stored;
 use super::{Context, QueryError};
-use crate::influxql::ast::{Expr, Select, Source as From};
-use crate::influxql::time_literal;
-use crate::influxql::time_range::split_time;
+use crate::influxql::ast::{Fill, Select};
 use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Found, Lookup, Order, Output, Request, Want};
-use jiff::tz::TimeZone;
+use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, Want};
+use outline::{Body, Member, Outline, Unit, outline};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use window::Window;
 
-/// What holds for all sources of a query.
-struct Shape<'a> {
-    pub select: &'a Select,
-    pub selected: Selected,
-    pub condition: Option<Expr>,
-    pub timing: Timing,
-    pub group_by: Vec<Box<[u8]>>,
-    /// Names of the columns of results, `time` first.
-    pub names: Arc<[Box<[u8]>]>,
+/// What the query around a subquery sets for it.
+#[derive(Clone, Debug)]
+struct Frame {
+    /// Time it reads.
+    range: TimeRange,
+    /// Width and offset of its buckets, for subqueries that have none.
+    interval: Option<(i64, i64)>,
+    /// Tag keys it groups by.
+    group_by: Vec<Box<[u8]>>,
+    descending: bool,
 }
 
-/// One source of a query.
-struct Unit<'a> {
-    shape: &'a Shape<'a>,
-    source: &'a Source,
-    /// How often FROM names it; every row counts so often.
-    times: usize,
+/// A query over a stretch of time: what holds for all its units.
+struct Shape<'a> {
+    outline: &'a Outline<'a>,
+    timing: Timing,
+    group_by: Vec<Box<[u8]>>,
+    descending: bool,
+    fill: Fill,
+    /// Rows and series that are part of the answer.
+    window: Window,
 }
 
 /// Runs a SELECT.
@@ -60,71 +67,30 @@ pub(super) async fn run(
     if query.target.is_some() {
         return Err(QueryError::NotSupported("INTO".to_owned()));
     }
-    let (shape, mut sources) = plan(context, query).await?;
-    if query.is_descending() {
-        sources.reverse();
-    }
-    let same = |a: &Source, b: &Source| (a.policy, a.measurement) == (b.policy, b.measurement);
-    for named in sources.chunk_by(same) {
-        let Some(source) = named.first() else { continue };
-        let unit = Unit { shape: &shape, source, times: named.len() };
-        if is_raw(query) {
-            raw::run(context, &unit, sink).await?;
-        } else {
-            grouped::run(context, &unit, sink).await?;
-        }
+    let outline = outline(context, query, 0).await?;
+    let shape = Shape::new(context, &outline, None)?;
+    let forwards = outline.units.iter();
+    let units: Vec<&Unit<'_>> =
+        if shape.descending { forwards.rev().collect() } else { forwards.collect() };
+    for unit in units {
+        run_unit(context, &shape, unit, sink).await?;
     }
     Ok(())
 }
 
-/// Whether rows come straight from points: no function but those that compute row by row.
-fn is_raw(query: &Select) -> bool {
-    let mut raw = true;
-    for field in &query.fields {
-        field.expr.walk(&mut |expr| {
-            raw &= match expr {
-                Expr::Call { name, .. } => math(name).is_some(),
-                Expr::Distinct(_) => false,
-                _ => true,
-            };
-            raw
-        });
-    }
-    raw
-}
-
-async fn plan<'a>(
+/// Gives the series of one name.
+async fn run_unit(
     context: Context<'_>,
-    query: &'a Select,
-) -> Result<(Shape<'a>, Vec<Source>), QueryError> {
-    let options = context.options;
-    let mut measurements = Vec::new();
-    for source in &query.sources {
-        match source {
-            From::Measurement(measurement) => measurements.push(measurement),
-            From::Subquery(_) => return Err(QueryError::NotSupported("subqueries".to_owned())),
+    shape: &Shape<'_>,
+    unit: &Unit<'_>,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    match &unit.work.body {
+        Body::Rows(columns) => raw::run(context, shape, unit, columns, sink).await,
+        Body::Buckets(calls, columns) => {
+            grouped::run(context, shape, unit, (calls, columns), sink).await
         }
     }
-    let mut sources = {
-        let catalog = context.cluster.catalog();
-        resolve(&catalog, &measurements, options.db.as_deref(), options.rp.as_deref())?
-    };
-    if needs_tags(&query.fields, &query.dimensions) {
-        load_tags(context, &mut sources).await?;
-    }
-    let zone = query.tz.as_deref().and_then(time_literal::zone);
-    let (condition, range) = {
-        let zone = zone.clone().unwrap_or(TimeZone::UTC);
-        split_time(query.condition.as_ref(), options.now_ns, &zone).map_err(QueryError::Refused)?
-    };
-    let timing = Timing::new(query, range, options.now_ns, zone)?;
-    let universe = Universe::of(&sources);
-    let selected = select(&query.fields, &query.dimensions, &universe)?;
-    let group_by = group_keys(&query.dimensions, &universe)?;
-    let first = std::iter::once(selected.time.as_bytes());
-    let names = first.chain(selected.columns.iter().map(|(_, name)| name.as_bytes()));
-    let names = names.map(Box::from).collect();
-    Ok((Shape { select: query, selected, condition, timing, group_by, names }, sources))
 }
 
 /// The limit on series that the operator sets.
@@ -150,63 +116,128 @@ async fn check_series(context: Context<'_>, request: &Request) -> Result<(), Que
 /// Partitions that hold rows of the range, and the time from the first to the last of them.
 fn partitions(
     context: Context<'_>,
-    source: &Source,
+    stored: &Stored,
     range: TimeRange,
 ) -> Option<(Vec<PartitionId>, TimeRange)> {
-    let found = context.cluster.catalog().partitions_in(source.policy, range);
+    let found = context.cluster.catalog().partitions_in(stored.policy, range);
     let ends = TimeRange::new(found.first()?.range.first, found.last()?.range.last);
     Some((found.iter().map(|partition| partition.id).collect(), ends))
 }
 
-impl Unit<'_> {
-    /// The answers of all shards to a request.
-    fn scans(&self, context: Context<'_>, request: &Arc<Request>) -> Vec<Scan> {
-        let cluster = context.cluster;
-        let shards = || cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
-        (0..self.times).flat_map(|_| shards()).collect()
-    }
+/// What all members of a unit are asked for.
+struct Question<'a> {
+    fields: &'a [FieldRef],
+    range: TimeRange,
+    output: Output,
 }
 
-impl Shape<'_> {
-    /// The request to the shards, with the columns that the scope collected.
+impl<'a> Shape<'a> {
+    /// A query by itself, or within the frame of another.
+    fn new(
+        context: Context<'_>,
+        outline: &'a Outline<'a>,
+        frame: Option<&Frame>,
+    ) -> Result<Shape<'a>, QueryError> {
+        let select = outline.select;
+        let range = frame.map_or(outline.range, |frame| outline.range.intersect(frame.range));
+        let now_ns = context.options.now_ns;
+        let mut timing = Timing::new(select, range, now_ns, outline.zone.clone())?;
+        let (mut fill, mut window) = (select.fill, Window::new(select));
+        let mut group_by = outline.dimensions.clone();
+        let Some(frame) = frame else {
+            window.widen_series(nested_limits(outline));
+            let descending = select.is_descending();
+            return Ok(Shape { outline, timing, group_by, descending, fill, window });
+        };
+        if timing.width_ns == 0 {
+            timing.inherit(frame.interval);
+        }
+        if fill == Fill::Null {
+            fill = Fill::None;
+        }
+        window.forget_series();
+        let all: BTreeSet<Box<[u8]>> = group_by.drain(..).chain(frame.group_by.clone()).collect();
+        let group_by = all.into_iter().collect();
+        Ok(Shape { outline, timing, group_by, descending: frame.descending, fill, window })
+    }
+
+    fn order(&self) -> Order {
+        if self.descending { Order::Descending } else { Order::Ascending }
+    }
+
+    /// What this query sets for subqueries of which it reads `range`.
+    fn frame(&self, range: TimeRange) -> Frame {
+        let timing = &self.timing;
+        let interval = (timing.width_ns > 0).then_some((timing.width_ns, timing.offset_ns));
+        let group_by = self.group_by.clone();
+        Frame { range, interval, group_by, descending: self.descending }
+    }
+
+    /// The request to the shards for a measurement; `None` when it has no row.
     fn request(
         &self,
         context: Context<'_>,
-        scope: Scope<'_>,
-        partitions: Vec<PartitionId>,
-        range: TimeRange,
-        output: Output,
-    ) -> Result<Arc<Request>, QueryError> {
-        let mut scope = scope;
-        let (series, filter) = condition::split(self.condition.as_ref(), &mut scope)?;
-        let descending = self.select.is_descending();
-        Ok(Arc::new(Request {
-            db: scope.source.db,
-            measurement: scope.source.measurement,
+        unit: &Unit<'_>,
+        stored: &Stored,
+        question: Question<'_>,
+    ) -> Result<Option<Arc<Request>>, QueryError> {
+        let Some((partitions, _)) = partitions(context, stored, question.range) else {
+            return Ok(None);
+        };
+        let mut scope = Scope::new(&stored.source);
+        scope.fields = question.fields.to_vec();
+        scope.tags.clone_from(&unit.work.tags);
+        let condition = self.outline.condition.as_ref();
+        let (series, filter) = condition::split(condition, &mut scope)?;
+        Ok(Some(Arc::new(Request {
+            db: stored.db,
+            measurement: stored.measurement,
             partitions,
-            range,
+            range: question.range,
             now_ns: context.options.now_ns,
             series,
             filter,
             fields: scope.fields,
             tags: scope.tags,
             group_by: self.group_by.clone(),
-            output,
-            order: if descending { Order::Descending } else { Order::Ascending },
+            output: question.output,
+            order: self.order(),
             memory_bytes: context.options.memory_bytes,
             deadline_ns: context.options.timeout_ns,
-        }))
+        })))
     }
 
     /// The head of a series of results.
-    fn series(&self, source: &Source, group: &[Box<[u8]>]) -> Series {
+    fn series(&self, unit: &Unit<'_>, group: &[Box<[u8]>]) -> Series {
         let tags = self.group_by.iter().cloned().zip(group.iter().cloned());
         Series {
-            name: Some(source.name.clone()),
+            name: Some(unit.name.clone()),
             tags: tags.collect(),
-            columns: self.names.clone(),
+            columns: self.outline.names.clone(),
             zone: self.timing.zone.clone(),
             ..Series::default()
         }
     }
+}
+
+/// The answers of all shards to a request.
+fn scans(context: Context<'_>, request: &Arc<Request>, times: usize) -> Vec<Scan> {
+    let cluster = context.cluster;
+    let shards = || cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
+    (0..times).flat_map(|_| shards()).collect()
+}
+
+/// SLIMIT and SOFFSET of subqueries at all depths: they count series of the outermost query.
+fn nested_limits(outline: &Outline<'_>) -> (u64, u64) {
+    let mut sum = (0u64, 0u64);
+    let mut waiting: Vec<&Outline<'_>> = vec![outline];
+    while let Some(outline) = waiting.pop() {
+        for member in outline.units.iter().take(1).flat_map(|unit| &unit.members) {
+            let Member::Nested { query, .. } = member else { continue };
+            sum.0 = sum.0.saturating_add(query.select.slimit);
+            sum.1 = sum.1.saturating_add(query.select.soffset);
+            waiting.push(query);
+        }
+    }
+    sum
 }

@@ -3,12 +3,13 @@
 //! In: rows of the shards. Out: the selected columns, row by row in time, with limits applied; the
 //! scans are dropped, and so stopped, when no more rows can be part of the answer.
 
-use super::super::plan::expr::Scope;
 use super::super::result::{Column as Out, ResultPart, Series, Sink};
 use super::super::{Context, QueryError};
-use super::Unit;
+use super::nested::{self, Inner};
+use super::outline::{Member, Unit};
 use super::rows::RowMerge;
 use super::window::Window;
+use super::{Question, Shape};
 use crate::model::{Column, ColumnId, FieldNo, FieldType, SeriesKey, Strings};
 use crate::shard::scan::expr::{RowsView, eval};
 use crate::shard::scan::{Expr, Output, Rows};
@@ -19,51 +20,85 @@ use std::sync::Arc;
 /// Values of GROUP BY's tags.
 type Group = Arc<[Box<[u8]>]>;
 
-/// Answers from one source.
+/// Gives the series of one unit.
 pub(super) async fn run(
     context: Context<'_>,
+    shape: &Shape<'_>,
     unit: &Unit<'_>,
+    columns: &[Expr],
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
-    let (shape, source) = (unit.shape, unit.source);
-    let mut scope = Scope::new(source);
-    let columns = shape.selected.columns.iter().map(|(expr, _)| scope.compile(expr));
-    let columns = columns.collect::<Result<Vec<Expr>, _>>()?;
-    let visible = scope.fields.len();
-    let Some((partitions, _)) = super::partitions(context, source, shape.timing.range) else {
-        return Ok(());
-    };
-    if visible == 0 {
+    let mut out = Rest { context, shape, unit, columns, window: shape.window.clone(), head: None };
+    if unit.work.fields.is_empty() || out.window.series_done() {
         return Ok(());
     }
-    let mut window = Window::new(shape.select);
-    if window.series_done() {
-        return Ok(());
-    }
-    let tags = scope.tags.clone();
-    let output = Output::Rows { visible, limit: window.rows_needed() };
-    let request = shape.request(context, scope, partitions, shape.timing.range, output)?;
-    super::check_series(context, &request).await?;
-    let mut merge = RowMerge::new(unit.scans(context, &request), request.order);
-    let mut head: Option<(Group, Series)> = None;
-    while let Some(rows) = merge.next().await? {
-        if head.as_ref().is_none_or(|(group, _)| *group != rows.group) {
-            window.next_series();
-            if window.series_done() {
-                break;
+    let mut merge = RowMerge::new(shape.order());
+    for (rank, member) in unit.members.iter().enumerate() {
+        let fields = unit.fields_of(member);
+        match member {
+            Member::Stored { stored, times } => {
+                let visible = fields.len();
+                if fields.iter().all(|field| field.columns.is_empty()) {
+                    continue;
+                }
+                let output = Output::Rows { visible, limit: out.window.rows_needed() };
+                let question = Question { fields: &fields, range: shape.timing.range, output };
+                let Some(request) = shape.request(context, unit, stored, question)? else {
+                    continue;
+                };
+                super::check_series(context, &request).await?;
+                super::scans(context, &request, *times)
+                    .into_iter()
+                    .for_each(|scan| merge.add(rank, scan));
             }
-            head = Some((rows.group.clone(), shape.series(source, &rows.group)));
+            Member::Nested { query, unit: inner, .. } => {
+                let inner = Inner { query, unit: *inner, range: shape.timing.range };
+                let from = nested::Place { shape, unit, fields: &fields };
+                if let ([_], true) = (unit.members.as_slice(), inner.is_in_order_of(shape)) {
+                    return nested::pass_rows(context, from, inner, &mut out, sink).await;
+                }
+                merge.add_held(rank, nested::rows(context, from, inner).await?);
+            }
         }
-        let range = window.take(rows.times.len());
-        if let (false, Some((_, head))) = (range.is_empty(), &head) {
-            let series = project(head, &columns, &tags, rows, range);
-            sink.part(ResultPart::of_series(context.statement_id, series)).await?;
-        }
-        if window.rows_done() && shape.group_by.is_empty() {
+    }
+    while let Some(rows) = merge.next().await? {
+        if out.rows(rows, sink).await? {
             break;
         }
     }
     Ok(())
+}
+
+/// What becomes of rows in output order.
+pub(super) struct Rest<'a> {
+    context: Context<'a>,
+    shape: &'a Shape<'a>,
+    unit: &'a Unit<'a>,
+    columns: &'a [Expr],
+    window: Window,
+    /// The series that rows are of.
+    head: Option<(Group, Series)>,
+}
+
+impl Rest<'_> {
+    /// Hands on the selected columns of rows of one group; true when no later row can be part of
+    /// the answer.
+    pub async fn rows(&mut self, rows: Rows, sink: &mut impl Sink) -> Result<bool, QueryError> {
+        if self.head.as_ref().is_none_or(|(group, _)| *group != rows.group) {
+            self.window.next_series();
+            if self.window.series_done() {
+                return Ok(true);
+            }
+            let head = self.shape.series(self.unit, &rows.group);
+            self.head = Some((rows.group.clone(), head));
+        }
+        let range = self.window.take(rows.times.len());
+        if let (false, Some((_, head))) = (range.is_empty(), &self.head) {
+            let series = project(head, self.columns, &self.unit.work.tags, rows, range);
+            sink.part(ResultPart::of_series(self.context.statement_id, series)).await?;
+        }
+        Ok(self.window.rows_done() && self.shape.group_by.is_empty())
+    }
 }
 
 /// The selected columns of some rows.

@@ -1,4 +1,4 @@
-//! Merges the rows of all shards: by group, then by time, then by series.
+//! Merges the rows of all shards and subqueries: by group, then by time, then by series.
 //!
 //! In: one stream of parts per shard, each in that order. Out: parts in that order, each of one
 //! group. Where one shard's rows come before all others', they are taken as a stretch, so a shard
@@ -8,14 +8,18 @@ use super::super::QueryError;
 use crate::route::cluster::Scan;
 use crate::shard::scan::{Order, Part, Rows};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Rows given at once.
 const ROWS_MAX: usize = 4096;
 
-/// One shard's stream.
+/// One shard's stream, or the rows of a subquery.
 struct Lane {
+    /// Of rows of one time those of a lower rank come first.
+    rank: usize,
     scan: Option<Scan>,
+    held: VecDeque<Rows>,
     head: Option<(Rows, usize)>,
 }
 
@@ -26,12 +30,19 @@ pub struct RowMerge {
 }
 
 impl RowMerge {
-    /// Merges the answers to one request.
-    pub fn new(scans: Vec<Scan>, order: Order) -> RowMerge {
-        RowMerge {
-            lanes: scans.into_iter().map(|scan| Lane { scan: Some(scan), head: None }).collect(),
-            order,
-        }
+    /// Merges answers to questions for the same columns; none yet.
+    pub fn new(order: Order) -> RowMerge {
+        RowMerge { lanes: Vec::new(), order }
+    }
+
+    /// Adds a shard's answer.
+    pub fn add(&mut self, rank: usize, scan: Scan) {
+        self.lanes.push(Lane { rank, scan: Some(scan), held: VecDeque::new(), head: None });
+    }
+
+    /// Adds rows that are here, in output order.
+    pub fn add_held(&mut self, rank: usize, rows: Vec<Rows>) {
+        self.lanes.push(Lane { rank, scan: None, held: rows.into(), head: None });
     }
 
     /// The next rows of one group; `None` at the end.
@@ -73,29 +84,28 @@ impl RowMerge {
 
     /// The lane whose rows come next, and up to which row nothing else comes between.
     fn stretch(&self) -> Option<(usize, usize)> {
-        let mut first: Option<(usize, &Rows, usize)> = None;
-        let mut second: Option<(&Rows, usize)> = None;
+        let mut first: Option<(usize, Spot<'_>)> = None;
+        let mut second: Option<Spot<'_>> = None;
         for (at, lane) in self.lanes.iter().enumerate() {
             let Some((rows, row)) = &lane.head else { continue };
+            let spot = Spot { rank: lane.rank, rows, row: *row };
             match first {
-                Some((_, best, place)) if compare(self.order, best, place, rows, *row).is_le() => {
-                    let nearer = second.is_none_or(|(other, place)| {
-                        compare(self.order, rows, *row, other, place).is_lt()
-                    });
-                    if nearer {
-                        second = Some((rows, *row));
+                Some((_, best)) if best.compare(&spot, self.order).is_le() => {
+                    let nearer = |other: Spot<'_>| spot.compare(&other, self.order).is_lt();
+                    if second.is_none_or(nearer) {
+                        second = Some(spot);
                     }
                 }
                 _ => {
-                    second = first.map(|(_, rows, row)| (rows, row));
-                    first = Some((at, rows, *row));
+                    second = first.map(|(_, spot)| spot);
+                    first = Some((at, spot));
                 }
             }
         }
-        let (at, rows, start) = first?;
-        let len = rows.times.len();
-        let Some((other, place)) = second else { return Some((at, len)) };
-        let before = |row: usize| compare(self.order, rows, row, other, place).is_le();
+        let (at, spot) = first?;
+        let (start, len) = (spot.row, spot.rows.times.len());
+        let Some(other) = second else { return Some((at, len)) };
+        let before = |row: usize| Spot { row, ..spot }.compare(&other, self.order).is_le();
         if before(len - 1) {
             return Some((at, len));
         }
@@ -117,6 +127,10 @@ impl Lane {
     /// Waits for rows, unless there are some or the stream ended.
     async fn fill(&mut self) -> Result<(), QueryError> {
         while self.head.is_none() {
+            if let Some(rows) = self.held.pop_front() {
+                self.head = (!rows.times.is_empty()).then_some((rows, 0));
+                continue;
+            }
             let Some(scan) = &mut self.scan else { return Ok(()) };
             match scan.next().await {
                 Ok(Part::Rows(rows)) if !rows.times.is_empty() => self.head = Some((rows, 0)),
@@ -138,15 +152,30 @@ impl Lane {
     }
 }
 
-fn compare(order: Order, a: &Rows, row: usize, b: &Rows, place: usize) -> Ordering {
-    let time = |rows: &Rows, row: usize| rows.times.get(row).copied().unwrap_or(i64::MAX);
-    let ends = a.group.cmp(&b.group).then_with(|| time(a, row).cmp(&time(b, place)));
-    let ends = if order == Order::Descending { ends.reverse() } else { ends };
-    ends.then_with(|| key(a, row).cmp(&key(b, place)))
+/// A row of a lane.
+#[derive(Clone, Copy)]
+struct Spot<'r> {
+    rank: usize,
+    rows: &'r Rows,
+    row: usize,
 }
 
-fn key(rows: &Rows, row: usize) -> Option<&Arc<[u8]>> {
-    rows.series.get(*rows.series_of.get(row)? as usize)
+impl Spot<'_> {
+    fn compare(&self, other: &Spot<'_>, order: Order) -> Ordering {
+        let ends = self.rows.group.cmp(&other.rows.group);
+        let ends = ends.then_with(|| self.time().cmp(&other.time()));
+        let ends = if order == Order::Descending { ends.reverse() } else { ends };
+        let ranks = self.rank.cmp(&other.rank);
+        ends.then(ranks).then_with(|| self.key().cmp(&other.key()))
+    }
+
+    fn time(&self) -> i64 {
+        self.rows.times.get(self.row).copied().unwrap_or(i64::MAX)
+    }
+
+    fn key(&self) -> Option<&Arc<[u8]>> {
+        self.rows.series.get(*self.rows.series_of.get(self.row)? as usize)
+    }
 }
 
 fn empty_like(rows: &Rows) -> Rows {
@@ -209,8 +238,10 @@ mod tests {
 
     fn merged(lanes: &[Vec<(i64, u8)>], order: Order) -> Vec<(i64, u8)> {
         let lane = |rows: &Vec<(i64, u8)>| Lane {
+            rank: 0,
             scan: None,
-            head: (!rows.is_empty()).then(|| (part(rows), 0)),
+            held: rows.chunks(7).map(part).collect(),
+            head: None,
         };
         let mut merge = RowMerge { lanes: lanes.iter().map(lane).collect(), order };
         let mut out = Vec::new();

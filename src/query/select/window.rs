@@ -30,6 +30,17 @@ impl Window {
         }
     }
 
+    /// Adds to SLIMIT and SOFFSET.
+    pub fn widen_series(&mut self, (slimit, soffset): (u64, u64)) {
+        self.slimit = self.slimit.saturating_add(slimit);
+        self.soffset = self.soffset.saturating_add(soffset);
+    }
+
+    /// Takes all series, as a subquery does: its limits count series of the outermost query.
+    pub fn forget_series(&mut self) {
+        (self.slimit, self.soffset) = (0, 0);
+    }
+
     /// Rows of one series that have to be known; `None`: all.
     pub fn rows_needed(&self) -> Option<u64> {
         (self.limit > 0).then(|| self.limit.saturating_add(self.offset))

@@ -112,15 +112,7 @@ pub fn filter(
         .map_err(QueryError::Refused)?;
     let range = (range != TimeRange::ALL).then_some(range);
     let Some(rest) = rest else { return Ok((TagFilter::All, range)) };
-    let only_tags = Source {
-        db: DbId(0),
-        policy: PolicyId(0),
-        measurement: MeasurementId(0),
-        name: [].into(),
-        fields: BTreeMap::new(),
-        tags: BTreeSet::new(),
-    };
-    let filter = tag_filter(&rest, &only_tags)?;
+    let filter = tag_filter(&rest, &Source::default())?;
     let filter = filter.ok_or_else(|| QueryError::Refused(refusal.to_owned()))?;
     Ok((filter, range))
 }

@@ -155,6 +155,29 @@ impl Accumulator {
         }
     }
 
+    /// Adds buckets that have seen nothing: so many before the first, so many behind the last.
+    pub fn widen(&mut self, before: usize, behind: usize) {
+        self.states.widen(before, behind);
+        for open in self.open.iter_mut().filter(|open| open.count > 0) {
+            open.slot += before;
+        }
+        if self.function == Function::Distinct {
+            self.distinct.splice(0..0, std::iter::repeat_n(FixedMap::default(), before));
+            self.distinct.resize(self.distinct.len() + behind, FixedMap::default());
+        }
+    }
+
+    /// Ends the sums of all series and forgets their keys; rows that follow are of other series.
+    pub fn close(&mut self) {
+        self.keys.clear();
+        for at in 0..self.open.len() {
+            if let Some(open) = self.open.get_mut(at) {
+                let open = std::mem::replace(open, CLOSED);
+                self.fold(open);
+            }
+        }
+    }
+
     /// The states, when all rows are in. Samples are not in order yet.
     pub fn finish(mut self) -> States {
         for open in std::mem::take(&mut self.open) {

@@ -406,7 +406,7 @@ fn series_at(block: &Block, row: usize) -> Option<SeriesId> {
 }
 
 /// The parts of slices that lie in a range; `None`: all of them do.
-fn inside(slices: &[Slice], times: &[i64], range: TimeRange) -> Option<Vec<Slice>> {
+pub fn inside(slices: &[Slice], times: &[i64], range: TimeRange) -> Option<Vec<Slice>> {
     if range == TimeRange::ALL {
         return None;
     }

@@ -29,6 +29,8 @@ mod rowset;
 #[cfg(test)]
 mod tests;
 
+pub use accumulate::{Accumulator, RowsOf, Slice};
+pub use aggregate::inside;
 pub use expr::{RowsView, Vector, eval};
 pub use lookup::{lookup, without_rows};
 pub use merge::{compare_values, preference};

@@ -13,7 +13,7 @@ mod math;
 #[cfg(test)]
 mod tests;
 
-use super::fields::cast;
+pub use super::fields::cast;
 use super::request::{Expr, Operator};
 use crate::model::{Bitmap, Column, ColumnId, Strings, Value, Values};
 use std::borrow::Cow;
