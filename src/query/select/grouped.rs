@@ -48,7 +48,7 @@ pub(super) async fn run(
     }
     timing.in_zone(data)?;
     check_buckets(context, &timing, data)?;
-    let mut merge = GroupMerge::new(shape.order(), calls.aggregates.clone());
+    let mut merge = GroupMerge::new(Vec::new(), shape.order(), calls.aggregates.clone());
     for member in &unit.members {
         lanes(context, (shape, unit, member), (&timing, &calls), &mut merge).await?;
     }

@@ -21,9 +21,11 @@ pub struct GroupMerge {
 }
 
 impl GroupMerge {
-    /// Merges answers to questions for `aggregates`; none yet.
-    pub fn new(order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
-        GroupMerge { lanes: Vec::new(), order, aggregates }
+    /// Merges answers to questions for `aggregates`.
+    pub fn new(scans: Vec<Scan>, order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
+        let mut merge = GroupMerge { lanes: Vec::new(), order, aggregates };
+        scans.into_iter().for_each(|scan| merge.add(scan));
+        merge
     }
 
     /// Adds a shard's answer.
