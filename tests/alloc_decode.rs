@@ -82,3 +82,26 @@ fn telnet_allocates_nothing_per_line() {
     assert_eq!(rows, 5_000);
     assert!(count <= PER_REQUEST, "{count} allocations");
 }
+
+#[test]
+fn kairosdbs_json_allocates_nothing_per_point() {
+    let _alone = ALONE.lock().unwrap();
+    let metrics: Vec<String> = (0..1_000)
+        .map(|n| {
+            let time = 1_500_000_000_000i64 + n;
+            format!(
+                "{{\"name\":\"metric.{}\",\"tags\":{{\"host\":\"h{}\",\"dc\":\"x\"}},\"timestamp\":{time},\
+                 \"value\":{n}.5,\"datapoints\":[[{time},{n}],[{time}, \"7\"],[{time},\"text\"],[{},-1.25e3]]}}",
+                n % 50, n % 100, time + 1,
+            )
+        })
+        .collect();
+    let body = format!("[{}]", metrics.join(","));
+    let mut core = Core::new(100_000, 10_000);
+    for _ in 0..3 {
+        core.kairos(body.as_bytes());
+    }
+    let (count, rows) = allocations(|| core.kairos(body.as_bytes()));
+    assert_eq!(rows, 5_000);
+    assert!(count <= PER_REQUEST, "{count} allocations");
+}

@@ -3,6 +3,7 @@
 //!
 //! Deciding is synchronous and pure; the owner (`owner`) makes the records durable.
 
+use super::metadata::{self, MetadataCommand};
 use super::record::{PolicySpec, Record};
 use super::standing::{self, StandingCommand};
 use super::state::{Database, NextIds, Policy, State};
@@ -57,6 +58,7 @@ pub enum Command {
     },
     User(UserCommand),
     Standing(StandingCommand),
+    Metadata(MetadataCommand),
     /// Names that rows about to be written need. Never fails but for an unknown policy.
     Resolve {
         policy: PolicyId,
@@ -140,6 +142,8 @@ pub enum CatalogError {
     InvalidName,
     #[error("name too long")]
     NameTooLong,
+    #[error("metadata too large")]
+    MetadataTooLarge,
     #[error("the catalog cannot be written: {0}")]
     Unwritable(String),
 }
@@ -184,6 +188,7 @@ impl State {
             Command::Resolve { policy, names, mix_types } => {
                 self.decide_names(*policy, names, *mix_types)
             }
+            Command::Metadata(command) => metadata::decide(self, command),
         }
     }
 

@@ -5,6 +5,7 @@
 //! brings up to date by applying the same records in the same order.
 
 pub mod command;
+mod metadata;
 pub mod owner;
 pub mod record;
 pub mod standing;
@@ -12,6 +13,7 @@ pub mod state;
 pub mod users;
 
 pub use command::{CatalogError, Command, NamedField, Names, PolicyOptions};
+pub use metadata::{ENTRY_BYTES_MAX, Metadata, MetadataCommand, MetadataKey};
 pub use owner::Owner;
 pub use record::{PolicySpec, Record};
 pub use standing::{ContinuousQuery, StandingCommand, Subscription};

@@ -4,6 +4,7 @@
 //! Bytes: a list of records is cut into groups; each group is `len u32 LE` and an rkyv archive of
 //! `Vec<Record>` of that length. The journal's frame carries the checksum.
 
+use super::metadata::MetadataKey;
 use super::state::NextIds;
 use super::users::Rights;
 use crate::model::{DbId, FieldNo, FieldType, MeasurementId, PartitionId, PolicyId, TimeRange};
@@ -100,6 +101,14 @@ pub enum Record {
         policy: PolicyId,
         name: String,
     },
+    /// Creates or replaces a text of KairosDB's metadata service.
+    PutMetadata {
+        key: MetadataKey,
+        text: String,
+    },
+    DropMetadata {
+        key: MetadataKey,
+    },
 }
 
 /// What an administrator says of a retention policy.
@@ -116,12 +125,32 @@ pub struct PolicySpec {
 
 /// Records of one group: an archive stays far below the size whose validation would hold up a core.
 const GROUP_RECORDS: usize = 2048;
+/// A group ends behind the record that brings its texts to so many bytes.
+const GROUP_BYTES: usize = 256 << 10;
+
+/// How many records the next group has.
+fn group(records: &[Record]) -> usize {
+    let mut bytes = 0;
+    let text = |record: &Record| match record {
+        Record::PutMetadata { text, .. } => text.len(),
+        _ => 0,
+    };
+    let small = records.iter().take(GROUP_RECORDS).take_while(|record| {
+        let fits = bytes < GROUP_BYTES;
+        bytes += text(record);
+        fits
+    });
+    small.count()
+}
 
 /// Serialises records; `None` when the serialiser gives up (out of memory).
 pub fn encode(records: &[Record]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    for group in records.chunks(GROUP_RECORDS) {
-        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&group.to_vec()).ok()?;
+    let mut rest = records;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at_checked(group(rest))?;
+        rest = later;
+        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&now.to_vec()).ok()?;
         out.extend_from_slice(&u32::try_from(archive.len()).ok()?.to_le_bytes());
         out.extend_from_slice(&archive);
     }
@@ -154,6 +183,12 @@ mod tests {
             .collect();
         let bytes = encode(&records).unwrap();
         assert_eq!(decode(&bytes), Some(records));
+        let key = |n: u32| ("s".to_owned(), "k".to_owned(), n.to_string());
+        let texts: Vec<Record> = (0..5)
+            .map(|n| Record::PutMetadata { key: key(n), text: "x".repeat(100 << 10) })
+            .collect();
+        assert_eq!((group(&texts), group(&texts[..2])), (3, 2));
+        assert_eq!(decode(&encode(&texts).unwrap()), Some(texts));
         assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
         assert_eq!(decode(&[9, 0, 0, 0, 1]), None);
     }

@@ -3,6 +3,7 @@
 //! In: records, in the order in which the owner decided them. Out: ids and specifications. Reads
 //! are hash look-ups without allocation; there is no lock because each core has its own copy.
 
+use super::metadata::Metadata;
 use super::record::{PolicySpec, Record};
 use super::standing::{Standing, Subscription};
 use super::users::Users;
@@ -10,6 +11,7 @@ use crate::model::{
     DbId, FieldNo, FieldType, FixedMap, MeasurementId, PartitionId, PolicyId, TimeRange, TypeSet,
 };
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// A database.
 #[derive(Clone, Debug)]
@@ -22,7 +24,8 @@ pub struct Database {
     pub default_name: String,
     /// In order of creation.
     pub policies: Vec<PolicyId>,
-    measurements: FixedMap<Box<[u8]>, MeasurementId>,
+    /// By name, so that listings need no sorting.
+    measurements: BTreeMap<Box<[u8]>, MeasurementId>,
 }
 
 /// A retention policy.
@@ -74,6 +77,7 @@ pub struct State {
     fields: FixedMap<(PolicyId, MeasurementId), Vec<Field>>,
     users: Users,
     standing: Standing,
+    metadata: Metadata,
 }
 
 /// The ids that the next new things get.
@@ -119,6 +123,11 @@ impl State {
         &self.standing
     }
 
+    /// The texts of KairosDB's metadata service.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// A database by name.
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.get(self.database_ids.get(name)?)
@@ -161,13 +170,19 @@ impl State {
 
     /// Names and ids of a database's measurements, sorted by name.
     pub fn measurements(&self, db: DbId) -> Vec<(&[u8], MeasurementId)> {
-        let mut all: Vec<(&[u8], MeasurementId)> = self
-            .databases
-            .get(&db)
-            .map(|database| database.measurements.iter().map(|(name, id)| (&**name, *id)).collect())
-            .unwrap_or_default();
-        all.sort_unstable();
-        all
+        self.measurements_behind(db, None).collect()
+    }
+
+    /// Names and ids of a database's measurements, sorted by name, those behind a name.
+    pub fn measurements_behind(
+        &self,
+        db: DbId,
+        behind: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&[u8], MeasurementId)> {
+        let bounds = (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let database = self.databases.get(&db).into_iter();
+        let all = database.flat_map(move |one| one.measurements.range::<[u8], _>(bounds));
+        all.map(|(name, id)| (&**name, *id))
     }
 
     /// The number of a field name.
@@ -259,6 +274,7 @@ impl State {
         }
         self.users.records(&mut out);
         self.standing.records(&mut out);
+        self.metadata.records(&mut out);
         out.push(Record::Reserve { next: self.next });
         out
     }
@@ -333,6 +349,8 @@ impl State {
             Record::PutUser { name, hash, admin } => self.users.put(name, hash, *admin),
             Record::DropUser { name } => self.users.drop_user(name),
             Record::Grant { name, db, rights } => self.users.grant(name, *db, *rights),
+            Record::PutMetadata { key, text } => self.metadata.put(key, text),
+            Record::DropMetadata { key } => self.metadata.remove(key),
             Record::PutQuery { db, name, text } => self.standing.put_query(*db, name, text),
             Record::DropQuery { db, name } => self.standing.drop_query(*db, name),
             Record::Subscribe { policy, name, all, destinations } => {
@@ -354,7 +372,7 @@ impl State {
             default_policy: None,
             default_name: String::new(),
             policies: Vec::new(),
-            measurements: FixedMap::default(),
+            measurements: BTreeMap::new(),
         };
         self.databases.insert(id, database);
     }

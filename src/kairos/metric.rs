@@ -70,15 +70,16 @@ fn of_field(catalog: &State, place: Place, measurement: &[u8], field: &[u8]) -> 
     Some(Metric { place, measurement, field, types: known.types, alone })
 }
 
-/// The names of a measurement's metrics, in no order.
-pub fn names(catalog: &State, place: Place, id: MeasurementId) -> Vec<Vec<u8>> {
-    let Some((_, name)) = catalog.measurement_name(id) else { return Vec::new() };
-    let fields = catalog.fields(place.policy, id).iter();
-    let of_field = |field: &[u8]| match field {
-        FIELD => name.to_vec(),
-        field => [name, b".", field].concat(),
-    };
-    fields.filter_map(|known| catalog.field_name(known.field)).map(of_field).collect()
+/// Gives the names of a measurement's metrics, in parts to be joined, in no order.
+pub fn each_name(catalog: &State, place: Place, id: MeasurementId, mut take: impl FnMut(&[&[u8]])) {
+    let Some((_, name)) = catalog.measurement_name(id) else { return };
+    for known in catalog.fields(place.policy, id) {
+        match catalog.field_name(known.field) {
+            Some(FIELD) => take(&[name]),
+            Some(field) => take(&[name, b".", field]),
+            None => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +113,12 @@ mod tests {
             state.apply(&Record::AddFieldType { policy, measurement, field, kind });
         }
         state
+    }
+
+    fn names(catalog: &State, place: Place, id: MeasurementId) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        each_name(catalog, place, id, |parts| all.push(parts.concat()));
+        all
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use ringtail::catalog::State;
 use ringtail::catalog::command::Command;
 use ringtail::model::SeriesId;
-use ringtail::protocol::{Batcher, Missing, Outcome, Progress, Tail, Target, line, telnet};
+use ringtail::protocol::{Batcher, Missing, Outcome, Progress, Tail, Target, kairos, line, telnet};
 use ringtail::route::SeriesCache;
 
 /// What `now` is (ns).
@@ -139,5 +139,37 @@ impl Core {
             }
         }
         (rejects, versions)
+    }
+    /// A body of KairosDB's data points that came whole.
+    pub fn kairos(&mut self, body: &[u8]) -> u64 {
+        let report = self.kairos_in_parts(body, &[body.len()]);
+        assert!(report.is_clean());
+        self.finish()
+    }
+
+    /// Decodes a body of which more and more is there, up to `ends`; gives what was wrong.
+    pub fn kairos_in_parts(&mut self, body: &[u8], ends: &[usize]) -> kairos::Report {
+        let (mut report, mut document) = (kairos::Report::default(), kairos::Document::default());
+        self.batcher.begin(self.target);
+        for end in ends {
+            loop {
+                let mut ctx = kairos::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    report: &mut report,
+                    now_ns: NOW_NS,
+                    shards: 2,
+                    names_max: self.names_max,
+                    ttl_default_s: 0,
+                };
+                let last = *end == body.len();
+                match document.step(&body[..*end], last, &mut self.batcher, &mut ctx) {
+                    kairos::Step::Again => {}
+                    kairos::Step::Names(missing) => self.resolve(missing, true),
+                    kairos::Step::Wait | kairos::Step::Done => break,
+                }
+            }
+        }
+        report
     }
 }

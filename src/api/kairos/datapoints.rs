@@ -238,6 +238,11 @@ impl<'f, E: Env> Intake<'f, E> {
             let stored = self.front.commit(outcome).await;
             match stored {
                 Ok(stored) => {
+                    if let Some(limited) = &stored.refused {
+                        self.report.refused_points += limited.rows;
+                        let (rows, reason) = (limited.rows, &limited.reason);
+                        self.report.add(|| format!("{rows} data points dropped: {reason}"));
+                    }
                     self.front.give_batcher(self.batcher);
                     return Ok((self.report, stored));
                 }

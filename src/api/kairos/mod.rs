@@ -7,8 +7,11 @@
 mod answer;
 mod body;
 mod datapoints;
+mod features;
 mod info;
+mod metadata;
 mod metric;
+mod names;
 mod paths;
 mod query;
 
@@ -17,6 +20,7 @@ use super::reply::{self, Reply};
 use super::routes::Head;
 use crate::catalog::Rights;
 use crate::env::Env;
+use crate::shard::scan::Want;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
@@ -79,7 +83,7 @@ where
 pub(super) fn all() -> impl Iterator<Item = (Method, String, &'static str)> {
     paths::all().iter().map(|route| {
         let method = route.methods.first().cloned().unwrap_or(Method::GET);
-        let needs = match rights(route.handler) {
+        let needs = match rights(route.handler, &method) {
             None => "",
             Some(rights) if rights.write => "write",
             Some(_) => "read",
@@ -89,8 +93,12 @@ pub(super) fn all() -> impl Iterator<Item = (Method, String, &'static str)> {
 }
 
 /// What a user must be allowed to on the database; nothing for what says nothing of the data.
-fn rights(handler: Handler) -> Option<Rights> {
+fn rights(handler: Handler, method: &Method) -> Option<Rights> {
     match handler {
+        Handler::Metadata if *method == Method::GET => Some(Rights::READ),
+        Handler::Metadata => Some(Rights::WRITE),
+        Handler::MetricNames | Handler::TagNames | Handler::TagValues => Some(Rights::READ),
+        Handler::Features | Handler::MetadataList => Some(Rights::READ),
         Handler::Version | Handler::HealthCheck | Handler::HealthStatus => None,
         Handler::Query | Handler::QueryTags => Some(Rights::READ),
         Handler::Datapoints | Handler::Delete | Handler::Metric => Some(Rights::WRITE),
@@ -99,7 +107,8 @@ fn rights(handler: Handler) -> Option<Rights> {
 
 /// Finds out who asks; a refusal when he is not known or may not.
 async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Option<Reply> {
-    let wanted = rights(route.handler)?;
+    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+    let wanted = rights(route.handler, method)?;
     match front.authenticate(head).await {
         Ok(user) => head.user = user,
         Err(text) => {
@@ -125,6 +134,12 @@ where
         Handler::Query => query::query(front, call, body).await,
         Handler::QueryTags => query::tags(front, call, body).await,
         Handler::Delete => query::delete(front, call, body).await,
+        Handler::MetricNames => names::metrics(front, call).await,
+        Handler::TagNames => names::tags(front, call, Want::AllTagNames).await,
+        Handler::TagValues => names::tags(front, call, Want::AllTagValues).await,
+        Handler::Features => features::features(call.arg(0)),
+        Handler::Metadata => metadata::text(front, call, body).await,
+        Handler::MetadataList => metadata::list(front, call),
         Handler::Metric => metric::delete(front, call).await,
         Handler::Version => info::version(),
         Handler::HealthCheck => reply::empty(StatusCode::NO_CONTENT),

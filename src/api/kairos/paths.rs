@@ -15,6 +15,12 @@ pub enum Handler {
     QueryTags,
     Delete,
     Metric,
+    MetricNames,
+    TagNames,
+    TagValues,
+    Features,
+    Metadata,
+    MetadataList,
     Version,
     HealthCheck,
     HealthStatus,
@@ -31,6 +37,7 @@ pub struct Route {
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
+const TEXT: &[Method] = &[Method::GET, Method::POST, Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
 
 const ROUTES: &[Route] = &[
@@ -39,6 +46,14 @@ const ROUTES: &[Route] = &[
     Route { pattern: "datapoints/query/tags", methods: POST, handler: Handler::QueryTags },
     Route { pattern: "datapoints/delete", methods: POST, handler: Handler::Delete },
     Route { pattern: "metric/{}", methods: DELETE, handler: Handler::Metric },
+    Route { pattern: "metricnames", methods: GET, handler: Handler::MetricNames },
+    Route { pattern: "tagnames", methods: GET, handler: Handler::TagNames },
+    Route { pattern: "tagvalues", methods: GET, handler: Handler::TagValues },
+    Route { pattern: "features", methods: GET, handler: Handler::Features },
+    Route { pattern: "features/{}", methods: GET, handler: Handler::Features },
+    Route { pattern: "metadata/{}/{}/{}", methods: TEXT, handler: Handler::Metadata },
+    Route { pattern: "metadata/{}/{}", methods: GET, handler: Handler::MetadataList },
+    Route { pattern: "metadata/{}", methods: GET, handler: Handler::MetadataList },
     Route { pattern: "version", methods: GET, handler: Handler::Version },
     Route { pattern: "health/check", methods: GET, handler: Handler::HealthCheck },
     Route { pattern: "health/status", methods: GET, handler: Handler::HealthStatus },

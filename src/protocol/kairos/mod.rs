@@ -154,6 +154,7 @@ struct Decoder<'a, 'b, 'c> {
 impl Decoder<'_, '_, '_> {
     fn run(&mut self, last: bool) -> Step {
         let step = loop {
+            self.skip_blanks();
             let done = match self.advance() {
                 Ok(()) => None,
                 Err(Trouble::Cut) if !last => Some(Step::Wait),
@@ -182,6 +183,14 @@ impl Decoder<'_, '_, '_> {
             }
             None => step,
         }
+    }
+
+    /// Blanks in front of the next token are read once, however often the bytes end in them.
+    fn skip_blanks(&mut self) {
+        let at = self.doc.place.at;
+        let rest = self.bytes.get(at..self.until.min(self.bytes.len())).unwrap_or(&[]);
+        let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.doc.place.at += rest.iter().take_while(blank).count();
     }
 
     /// The body is no JSON from here on.
@@ -223,9 +232,11 @@ impl Decoder<'_, '_, '_> {
         if self.bytes.len() < MARK.len() && MARK.starts_with(self.bytes) {
             return Err(Trouble::Cut);
         }
-        let at = if self.bytes.starts_with(MARK) { MARK.len() } else { 0 };
-        let (at, first) = scan::peek(self.bytes, at)?;
         let place = &mut self.doc.place;
+        if place.at == 0 && self.bytes.starts_with(MARK) {
+            place.at = MARK.len();
+        }
+        let (at, first) = scan::peek(self.bytes, place.at)?;
         match first {
             b'[' => (place.in_array, place.stage, place.at) = (true, Stage::MetricOrEnd, at + 1),
             b'{' => self.open(at),

@@ -19,7 +19,7 @@ pub struct Report {
 
 impl Report {
     /// Adds a message, which is made only if it is kept.
-    pub(super) fn add(&mut self, message: impl FnOnce() -> String) {
+    pub fn add(&mut self, message: impl FnOnce() -> String) {
         if self.messages.len() >= MESSAGES_MAX || self.bytes >= BYTES_MAX {
             self.hidden += 1;
             return;

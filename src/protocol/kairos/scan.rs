@@ -404,7 +404,7 @@ mod tests {
         #[test]
         fn strings_written_by_a_library_read_back(value in "\\PC{0,12}[\"\\\\\n]{0,2}.{0,9}") {
             let value: String = value.chars().filter(|c| *c >= ' ' || *c == '\n').collect();
-            let token = format!("{:?}", value).replace("\\'", "'");
+            let token = format!("{:?}", value);
             // Rust's own escapes beyond JSON's are left out.
             if !token.contains("\\u{") && !token.contains("\\0") {
                 prop_assert_eq!(string_end(token.as_bytes(), 0), Ok(token.len()));

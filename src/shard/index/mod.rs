@@ -12,6 +12,7 @@
 //! key bytes ─hash▸ table ▸ id ▸ state ▸ cells ▸ (column ▸ measurement, tag key; value; posting)
 //! ```
 
+mod all_values;
 mod arena;
 mod cells;
 mod delta;
@@ -28,6 +29,7 @@ mod tests;
 mod values;
 mod varint;
 
+pub use all_values::AllValuesTask;
 pub use cells::TagKeyNo;
 pub use delta::{Delta, DeltaTask, Mark};
 pub use group::{GroupTask, Grouping};

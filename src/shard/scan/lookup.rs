@@ -6,6 +6,7 @@
 
 use super::guard::Guard;
 use super::known::ReadAll;
+use super::names;
 use super::partial::{Found, ScanError, TagPair};
 use super::plan::STEP_ENTRIES;
 use super::read::{Partition, Stream, Wanted};
@@ -13,7 +14,7 @@ use super::request::{KeyFilter, Lookup, Want};
 use crate::env::Env;
 use crate::model::{ColumnId, MeasurementId, PartitionId, SeriesId, TimeRange};
 use crate::shard::Shard;
-use crate::shard::index::{Index, SelectTask, TagValuesTask};
+use crate::shard::index::{Index, SelectTask, TagFilter, TagValuesTask};
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 use std::task::Poll;
@@ -38,18 +39,30 @@ async fn answer<E: Env, C: Fn() -> bool>(
     lookup: &Lookup,
     guard: &Guard<'_, E, C>,
 ) -> Result<Found, ScanError> {
+    match lookup.want {
+        Want::AllTagNames => return Ok(Found::Names(names::tag_names(shard, lookup.db).await)),
+        Want::AllTagValues => return Ok(Found::Names(names::tag_values(shard, lookup.db).await)),
+        _ => {}
+    }
     let mut measurements = lookup.measurements.clone();
     if measurements.is_empty() {
         measurements = shard.index().measurements(lookup.db);
     }
     measurements.sort_unstable();
     measurements.dedup();
+    if matches!((&lookup.want, &lookup.series), (Want::Measurements, TagFilter::All))
+        && lookup.within.is_none()
+    {
+        let index = shard.index();
+        measurements.retain(|id| index.live_series_of(*id) > 0);
+        return Ok(Found::Measurements(measurements));
+    }
     let mut found = match lookup.want {
         Want::Measurements => Found::Measurements(Vec::new()),
         Want::Keys => Found::Keys(Vec::new()),
         Want::TagKeys => Found::TagKeys(Vec::new()),
         Want::TagValues(_) => Found::TagValues(Vec::new()),
-        Want::Count => Found::Count(Vec::new()),
+        _ => Found::Count(Vec::new()),
     };
     for id in measurements {
         let mut series = select(shard, id, lookup).await;

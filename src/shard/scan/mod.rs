@@ -20,6 +20,7 @@ mod known;
 mod known_states;
 mod lookup;
 mod merge;
+mod names;
 pub mod partial;
 mod plan;
 mod read;

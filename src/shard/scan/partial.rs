@@ -3,7 +3,7 @@
 //! A state's merge does not depend on the order of shards: float sums travel as double-double pairs
 //! and are rounded once, ties have a rule.
 
-use crate::model::{Column, MeasurementId, Value};
+use crate::model::{Column, MeasurementId, Strings, Value};
 use std::sync::Arc;
 
 /// One message of an answer. Parts of a scan come in the request's order of groups.
@@ -139,6 +139,8 @@ pub enum Found {
     TagKeys(Vec<(MeasurementId, Vec<Box<[u8]>>)>),
     TagValues(Vec<(MeasurementId, Vec<TagPair>)>),
     Count(Vec<(MeasurementId, u64)>),
+    /// Sorted, each once.
+    Names(Strings),
     Failed(ScanError),
 }
 

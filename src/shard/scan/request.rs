@@ -233,6 +233,10 @@ pub enum Want {
     TagValues(KeyFilter),
     /// Number of matching series by measurement.
     Count,
+    /// Every tag name of the database, whatever else the look-up says.
+    AllTagNames,
+    /// Every tag value of the database, whatever else the look-up says.
+    AllTagValues,
 }
 
 /// Which tag keys: WITH KEY of SHOW TAG VALUES.
