@@ -86,7 +86,12 @@ async fn write(shard: &Shard<SimEnv>, series: u32, from: i64, to: i64) -> Outcom
 fn question() -> Arc<Request> {
     let kind = FieldType::Float;
     let buckets = Buckets::Even { width_ns: 3600 * SECOND, offset_ns: 0 };
-    let aggregates = vec![Aggregate { function: Function::Sum, field: 0, aux: Vec::new() }];
+    let aggregates = vec![Aggregate {
+        function: Function::Sum,
+        field: 0,
+        aux: Vec::new(),
+        range: TimeRange::ALL,
+    }];
     Arc::new(Request {
         db: DbId(1),
         measurement: MeasurementId(1),
