@@ -1,5 +1,6 @@
 //! Decoding speed: lines of ten float fields with ten tags (the cpu measurement of the TSBS suite,
-//! 1,000 hosts), and telnet `put` lines, into recycled Batches with known names and series.
+//! 1,000 hosts), telnet `put` lines, Graphite lines and pickles, into recycled Batches with known
+//! names and series.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -7,7 +8,7 @@
 mod decoding;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use decoding::{Core, NOW_NS};
+use decoding::{Core, NOW_NS, pickles};
 use std::hint::black_box;
 
 #[global_allocator]
@@ -79,6 +80,33 @@ fn decode(criterion: &mut Criterion) {
     }
     group.bench_function("telnet put", |bencher| {
         bencher.iter(|| black_box(core.telnet(black_box(lines.as_bytes()))));
+    });
+
+    // 71 bytes a line, as in the comparison with the peers.
+    let points: Vec<_> = (0..1000)
+        .map(|n| {
+            let path =
+                format!("servers.host-{:04}.datacenter-eu.cpu.usage_user_{:02}", n / 4, n % 50);
+            (path, f64::from(1_451_606_400 + n % 100), f64::from(n) + 0.25)
+        })
+        .collect();
+    let lines: String =
+        points.iter().map(|(path, time, value)| format!("{path} {value:.2} {time}\n")).collect();
+    let mut core = Core::new(1_000_000, 10_000);
+    for _ in 0..3 {
+        core.graphite(lines.as_bytes());
+    }
+    group.bench_function("graphite", |bencher| {
+        bencher.iter(|| black_box(core.graphite(black_box(lines.as_bytes()))));
+    });
+
+    let bytes = pickles(&points);
+    let mut core = Core::new(1_000_000, 10_000);
+    for _ in 0..3 {
+        core.pickle(&bytes);
+    }
+    group.bench_function("pickle", |bencher| {
+        bencher.iter(|| black_box(core.pickle(black_box(&bytes))));
     });
     group.finish();
 }

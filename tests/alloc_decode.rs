@@ -105,3 +105,34 @@ fn kairosdbs_json_allocates_nothing_per_point() {
     assert_eq!(rows, 5_000);
     assert!(count <= PER_REQUEST, "{count} allocations");
 }
+
+#[test]
+fn graphite_allocates_nothing_per_line() {
+    let _alone = ALONE.lock().unwrap();
+    let lines: String = (0..5_000)
+        .map(|n| format!("host{}.cpu.load{} {n}.25 {}\n", n % 100, n % 7, 1_500_000_000 + n))
+        .collect();
+    let mut core = Core::new(100_000, 10_000);
+    for _ in 0..3 {
+        core.graphite(lines.as_bytes());
+    }
+    let (count, rows) = allocations(|| core.graphite(lines.as_bytes()));
+    assert_eq!(rows, 5_000);
+    assert!(count <= PER_REQUEST, "{count} allocations");
+}
+
+#[test]
+fn pickle_allocates_nothing_per_element() {
+    let _alone = ALONE.lock().unwrap();
+    let points: Vec<_> = (0..5_000)
+        .map(|n| (format!("host{}.cpu", n % 100), f64::from(1_500_000_000 + n), f64::from(n) / 4.0))
+        .collect();
+    let bytes = decoding::pickles(&points);
+    let mut core = Core::new(100_000, 10_000);
+    for _ in 0..3 {
+        core.pickle(&bytes);
+    }
+    let (count, rows) = allocations(|| core.pickle(&bytes));
+    assert_eq!(rows, 5_000);
+    assert!(count <= PER_REQUEST, "{count} allocations");
+}

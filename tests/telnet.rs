@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Server, connect, folder, start};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 fn server(flags: &[&str]) -> (tempfile::TempDir, Server) {
     let (dir, data) = folder();
@@ -100,4 +100,75 @@ fn at_the_limit_of_connections_the_next_one_waits() {
     assert_eq!(server.counter("ringtail", "telnet_connections"), 1);
     drop(first);
     server.await_counter("telnet_points_ok", 1);
+}
+
+#[test]
+fn refused_lines_can_be_answered_and_are_shown() {
+    let (_dir, server) = server(&["--telnet-answer-errors", "true"]);
+    let mut stream = connect(server.telnet);
+    stream.write_all(b"put m 1 x a=b\nversion\nput m 1 1 a=b\nput m 1 1 a\n").unwrap();
+    let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "error: the value is no number: put m 1 x a=b");
+    assert!(lines.next().unwrap().starts_with("KairosDB "));
+    assert_eq!(lines.next().unwrap(), "error: a tag must be in the format name=value: put m 1 1 a");
+    server.await_counter("telnet_points_ok", 1);
+    let page = server.get("/debug/vars").text();
+    let peer = stream.local_addr().unwrap();
+    let sample = format!(
+        "\"ringtail_refused:telnet:bad_value\": {{\"name\":\"ringtail_refused\",\
+         \"tags\":{{\"door\":\"telnet\",\"reason\":\"bad_value\"}},\"values\":{{\"age_s\":0,\
+         \"peer\":\"{peer}\",\"line\":\"put m 1 x a=b\"}}}}"
+    );
+    assert!(page.contains(&sample), "{page}");
+}
+
+#[test]
+fn thousands_of_slow_senders_cost_little() {
+    const SENDERS: usize = 2000;
+    let (_dir, server) = server(&["--cores", "1"]);
+    let memory = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    put(&server, b"put m 1 1 a=b\n");
+    server.await_counter("telnet_points_ok", 1);
+    let before = memory();
+    let mut senders: Vec<_> = (0..SENDERS).map(|_| connect(server.telnet)).collect();
+    for byte in b"put m 1 1 a=" {
+        senders.iter_mut().for_each(|sender| sender.write_all(&[*byte]).unwrap());
+    }
+    server.await_counter("telnet_bytes", (14 + SENDERS * 12) as u64);
+    let each = memory().saturating_sub(before) * 1024 / SENDERS;
+    assert!(each < 16 << 10, "{each} bytes a connection");
+    // A quick sender is served among them, and they end their lines.
+    put(&server, b"put m 2 1 a=b\n");
+    server.await_counter("telnet_points_ok", 2);
+    senders.iter_mut().for_each(|sender| sender.write_all(b"b\n").unwrap());
+    server.await_counter("telnet_points_ok", (2 + SENDERS) as u64);
+}
+
+#[test]
+fn rows_of_streams_wait_where_requests_time_out() {
+    let (_dir, server) = server(&["--write-timeout", "1ns"]);
+    let lines: String = (0..1000).map(|n| format!("put m{n} {n} {n} a=b\n")).collect();
+    put(&server, lines.as_bytes());
+    server.await_counter("telnet_points_ok", 1000);
+    assert_eq!(server.counter("ringtail", "telnet_points_failed"), 0);
+    assert!(server.counter("ringtail", "writes_held") > 0);
+    let answer = server.post("/write?db=kairosdb", b"m,a=b value=1i 1");
+    assert_eq!((answer.status, answer.text().trim_end()), (500, "{\"error\":\"timeout\"}"));
+}
+
+#[test]
+fn a_peer_that_takes_no_answers_is_left() {
+    let (_dir, server) = server(&["--telnet-idle-timeout", "300ms"]);
+    let mut stream = connect(server.telnet);
+    let sending = std::thread::spawn(move || {
+        // Fails when the server closes the connection.
+        let _ = stream.write_all(&b"version\n".repeat(1_000_000));
+        stream
+    });
+    server.await_counter("idle_closed", 1);
+    drop(sending.join().unwrap());
 }

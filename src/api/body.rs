@@ -79,7 +79,7 @@ impl<'f, E: Env> LineBody<'f, E> {
         self.front.give_batcher(batcher);
         let rows = outcome.rows;
         let stored = self.front.commit(outcome).await;
-        if matches!(stored, Err(IngestError::Timeout | IngestError::Shard(_))) {
+        if matches!(stored, Err(IngestError::Timeout | IngestError::Busy | IngestError::Shard(_))) {
             self.front.doors().http_points_failed.add(rows);
         }
         stored

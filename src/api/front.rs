@@ -9,7 +9,8 @@ use super::request_id::Ids;
 use super::subscriber::Outlets;
 use crate::config::Config;
 use crate::env::Env;
-use crate::protocol::Batcher;
+use crate::protocol::graphite::Rules;
+use crate::protocol::{Batcher, pickle};
 use crate::query::{Facts, Server};
 use crate::route::queries::Entry;
 use crate::route::{Cluster, SeriesCache};
@@ -25,6 +26,15 @@ const SPARE_BYTES_MAX: usize = 8 << 20;
 
 /// Time between two lines of the log (ns).
 const NOTE_NS: u64 = 1_000_000_000;
+
+/// Where the values of Graphite's paths go, as configured.
+///
+/// # Errors
+/// One sentence that names the template or tag at fault.
+pub fn graphite_rules(config: &Config) -> Result<Rules, String> {
+    let (tags, templates) = (&config.graphite_tags.0, &config.graphite_templates.0);
+    Rules::new(&config.graphite_separator, tags, templates)
+}
 
 /// A query that is listed and counted until it is dropped.
 pub(super) struct Running<E: Env> {
@@ -51,6 +61,10 @@ pub struct Front<E: Env> {
     pub(super) cache: RefCell<SeriesCache>,
     batchers: RefCell<Vec<Batcher>>,
     bodies: RefCell<Vec<Vec<u8>>>,
+    /// Where the values of Graphite's paths go.
+    pub(super) graphite_rules: Rules,
+    /// The buffers of this core's pickle decoder.
+    pub(super) pickles: RefCell<pickle::Reader>,
     pub(super) ids: Ids,
     /// When the log was last written to (monotonic ns).
     noted: Cell<u64>,
@@ -62,6 +76,8 @@ impl<E: Env> Front<E> {
     /// The front end of the core that `cluster` belongs to.
     pub fn new(env: E, cluster: Cluster, facts: Facts) -> Front<E> {
         let cache = SeriesCache::new(env.random(), facts.config.series_cache_entries);
+        // The configuration was checked before a core was started.
+        let graphite_rules = graphite_rules(&facts.config).unwrap_or_default();
         let services = Box::new(Passwords::new(env.clone()));
         let ids = Ids::new(env.random(), env.random());
         let known = Known::new(|| env.random());
@@ -74,6 +90,8 @@ impl<E: Env> Front<E> {
             cache: RefCell::new(cache),
             batchers: RefCell::default(),
             bodies: RefCell::default(),
+            graphite_rules,
+            pickles: RefCell::default(),
             ids,
             noted: Cell::new(0),
             held_back: Cell::new(0),

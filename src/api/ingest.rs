@@ -30,6 +30,9 @@ pub enum IngestError {
     Stale,
     #[error("timeout")]
     Timeout,
+    /// As many bytes as may be are on their way to some shard; InfluxDB's words.
+    #[error("request throttled, exceeds timeout")]
+    Busy,
     #[error("engine: {0}")]
     Shard(WriteError),
     #[error("{0}")]
@@ -80,30 +83,28 @@ impl<E: Env> Front<E> {
     }
 
     /// Makes the rows of a request durable, in bounded time. After `Timeout` they may be stored or
-    /// not.
+    /// not, and so they may after `Busy`, when many are on their way.
     pub(super) async fn commit(&self, outcome: Outcome) -> Result<Stored, IngestError> {
+        let Some(limit) = self.write_timeout().filter(|_| !outcome.writes.is_empty()) else {
+            return self.write_all(outcome).await;
+        };
+        let late = async {
+            self.env.sleep(limit).await;
+            let crowded = self.cluster.is_crowded();
+            Err(if crowded { IngestError::Busy } else { IngestError::Timeout })
+        };
+        future::or(self.write_all(outcome), late).await
+    }
+
+    /// Makes the rows of a request durable, however long it takes.
+    pub(super) async fn write_all(&self, outcome: Outcome) -> Result<Stored, IngestError> {
         let mut stored = Stored { rows: outcome.rows, values: outcome.values, refused: None };
-        if outcome.writes.is_empty() {
-            return Ok(stored);
-        }
         let writes = outcome.writes.into_iter().map(|mut write| {
             let lesson = write.take_lesson();
             self.write_shard(write.shard, write.request, lesson)
         });
-        let all = join::all(writes);
-        let results = match self.write_timeout() {
-            None => Some(all.await),
-            Some(limit) => {
-                let late = async {
-                    self.env.sleep(limit).await;
-                    None
-                };
-                future::or(async { Some(all.await) }, late).await
-            }
-        };
-        let results = results.ok_or(IngestError::Timeout)?;
         let mut failed = Vec::new();
-        for result in results {
+        for result in join::all(writes).await {
             match result {
                 Ok(refused) => stored.note(refused),
                 Err(error) => failed.push(error),

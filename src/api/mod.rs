@@ -24,8 +24,8 @@ mod query;
 pub mod reply;
 mod request_id;
 pub mod routes;
+pub mod stream;
 pub mod subscriber;
-pub mod telnet;
 mod vars;
 mod write;
 

@@ -1,12 +1,15 @@
 //! `/debug/vars`: everything a scraper finds, one entry a line.
 //!
 //! In: the server's figures, module by module. Out: InfluxDB's document: `system`, `cmdline`,
-//! `memstats`, then every module under its key.
+//! `memstats`, then every module under its key, then the newest line that each door of streams
+//! refused, by reason (`ringtail_refused:…`).
 
 use super::front::Front;
 use super::reply::{self, Reply};
 use crate::env::Env;
+use crate::protocol::Reject;
 use crate::query::stats::{self, Memory, Module};
+use crate::stats::{Doors, StreamDoor};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use std::fmt::Write;
@@ -20,6 +23,7 @@ pub(super) async fn vars<E: Env>(front: &Rc<Front<E>>) -> Reply {
     page.raw("cmdline", &cmdline());
     page.raw("memstats", &Memory::read().memstats());
     modules.iter().for_each(|module| page.module(module));
+    page.refused(&front.server.facts.doors, front.env.now_wall());
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     reply::bytes(StatusCode::OK, kind, page.finish())
 }
@@ -50,6 +54,26 @@ impl Page {
         let name = module.name;
         let entry = format!("{{\"name\":\"{name}\",\"tags\":{tags},\"values\":{{{values}}}}}");
         self.raw(&module.key, &entry);
+    }
+
+    /// The newest refused line of each door and reason, over all cores.
+    fn refused(&mut self, cores: &[Doors], now_ns: i64) {
+        for door in StreamDoor::ALL {
+            for (at, why) in Reject::ALL.iter().enumerate() {
+                let samples = cores.iter().filter_map(|core| core.samples.get(door, at));
+                let Some(newest) = samples.max_by_key(|sample| sample.at_ns) else { continue };
+                let (door, reason) = (door.name(), why.name());
+                let peer = quoted(&newest.peer);
+                let line = quoted(&String::from_utf8_lossy(&newest.line));
+                let age = now_ns.saturating_sub(newest.at_ns).max(0) / 1_000_000_000;
+                let json = format!(
+                    "{{\"name\":\"ringtail_refused\",\"tags\":{{\"door\":\"{door}\",\
+                     \"reason\":\"{reason}\"}},\"values\":{{\"age_s\":{age},\"peer\":{peer},\
+                     \"line\":{line}}}}}"
+                );
+                self.raw(&format!("ringtail_refused:{door}:{reason}"), &json);
+            }
+        }
     }
 
     fn finish(mut self) -> Vec<u8> {

@@ -16,6 +16,7 @@ use crate::protocol::Target;
 use crate::protocol::line::{Precision, Report, Verdict};
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
+use hyper::header::HeaderValue;
 use std::rc::Rc;
 
 /// Why a write is refused: status and text.
@@ -61,7 +62,13 @@ where
     doors.http_write_ns.add(front.env.now_mono().saturating_sub(started));
     match outcome {
         Ok(()) => reply::empty(StatusCode::NO_CONTENT),
-        Err(Refused(status, text)) => reply::refuse(head, status, &text),
+        Err(Refused(status, text)) => {
+            let mut reply = reply::refuse(head, status, &text);
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                reply.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+            }
+            reply
+        }
     }
 }
 
@@ -340,7 +347,7 @@ fn not_gzip(trouble: Trouble) -> Refused {
 
 fn refuse(error: &IngestError) -> Refused {
     let status = match error {
-        IngestError::Timeout | IngestError::Stale => StatusCode::SERVICE_UNAVAILABLE,
+        IngestError::Busy | IngestError::Stale => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Refused::new(status, error.to_string())

@@ -25,6 +25,9 @@ pub fn run() -> ExitCode {
     };
     match matches.subcommand() {
         Some(("config", inner)) => config(&matches, inner.get_flag("effective")),
+        Some(("graphite", inner)) => {
+            graphite(&matches, inner.get_many::<String>("path").unwrap_or_default())
+        }
         _ => serve(&matches),
     }
 }
@@ -63,6 +66,11 @@ fn command() -> Command {
         .subcommand(Command::new("serve").about("Run the server (the same as no subcommand)."))
         .subcommand(
             Command::new("config").about("Print a sample configuration file.").arg(effective),
+        )
+        .subcommand(
+            Command::new("graphite")
+                .about("Print which template Graphite paths get and what it makes of them.")
+                .arg(Arg::new("path").value_name("PATH").num_args(1..).required(true)),
         )
 }
 
@@ -110,6 +118,26 @@ fn config(matches: &ArgMatches, effective: bool) -> ExitCode {
         }
         Err(error) => complain(&error, USAGE),
     }
+}
+
+/// Prints what the configured templates make of paths; the status says whether all are accepted.
+fn graphite<'p>(matches: &ArgMatches, paths: impl Iterator<Item = &'p String>) -> ExitCode {
+    let rules = read(matches).and_then(|(_, config)| crate::api::front::graphite_rules(&config));
+    let rules = match rules {
+        Ok(rules) => rules,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let mut status = 0;
+    for path in paths {
+        match rules.explain(path) {
+            Ok(text) => println!("{text}"),
+            Err(why) => {
+                println!("{path}: refused: {}", why.text());
+                status = FAILED;
+            }
+        }
+    }
+    ExitCode::from(status)
 }
 
 fn serve(matches: &ArgMatches) -> ExitCode {

@@ -14,6 +14,8 @@ pub trait Kind: Sized {
     fn write(&self) -> String;
     /// Whether TOML writes it without quotes.
     const BARE: bool = false;
+    /// What stands between several values given as one text.
+    const JOINT: &str = ",";
 }
 
 /// A number of bytes.
@@ -23,6 +25,10 @@ pub struct Bytes(pub u64);
 /// Where a listener listens; empty = turned off.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Addresses(pub Vec<SocketAddr>);
+
+/// Texts: an array in TOML, elsewhere lines or parts separated by `;`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct List(pub Vec<String>);
 
 /// Which CPUs carry an executor each.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,6 +144,22 @@ impl Kind for Addresses {
             return "none".to_owned();
         }
         self.0.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Kind for List {
+    const BARE: bool = true;
+    const JOINT: &str = "\n";
+
+    fn read(text: &str) -> Result<List, String> {
+        if text.is_empty() || text == "[]" {
+            return Ok(List::default());
+        }
+        Ok(List(text.split([';', '\n']).map(|part| part.trim().to_owned()).collect()))
+    }
+
+    fn write(&self) -> String {
+        if self.0.is_empty() { "[]".to_owned() } else { self.0.join("; ") }
     }
 }
 
@@ -288,6 +310,8 @@ mod tests {
         assert_eq!(again::<Cores>("0,2-3"), "0,2,3");
         assert_eq!(again::<Cores>("2-2"), "2,");
         assert_eq!(again::<Sync>("interval"), "interval");
+        assert_eq!(again::<List>(""), "[]");
+        assert_eq!(again::<List>("a b=c,d=e;x\ny"), "a b=c,d=e; x; y");
     }
 
     #[test]

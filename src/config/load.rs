@@ -58,7 +58,7 @@ impl Layers {
             toml::Value::String(text) => text.clone(),
             toml::Value::Array(all) => {
                 let texts = all.iter().filter_map(|one| one.as_str());
-                texts.collect::<Vec<_>>().join(",")
+                texts.collect::<Vec<_>>().join(spec.joint)
             }
             other => other.to_string(),
         };
@@ -82,9 +82,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds a flag's values; several are joined to a comma list.
+    /// Adds a flag's values; several are joined to a list.
     pub fn add_flag(&mut self, spec: &Spec, values: &[String]) {
-        self.texts.insert(spec.key, (values.join(","), Source::Flag(spec.flag())));
+        self.texts.insert(spec.key, (values.join(spec.joint), Source::Flag(spec.flag())));
     }
 
     /// Where an option's value comes from.

@@ -4,6 +4,6 @@ pub mod kinds;
 pub mod load;
 pub mod options;
 
-pub use kinds::{Addresses, Bytes, Cores, Sync};
+pub use kinds::{Addresses, Bytes, Cores, List, Sync};
 pub use load::{Layers, Source, sample};
 pub use options::{Config, Spec, TABLE};

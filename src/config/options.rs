@@ -2,7 +2,7 @@
 //! flag (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample
 //! file and the typed field of `Config`.
 
-use super::kinds::{Addresses, Bytes, Cores, Kind, Secret, Sync};
+use super::kinds::{Addresses, Bytes, Cores, Kind, List, Secret, Sync};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Spec {
     pub doc: &'static str,
     /// Whether TOML writes the value without quotes.
     pub bare: bool,
+    /// What stands between several values given as one text.
+    pub joint: &'static str,
 }
 
 impl Spec {
@@ -39,7 +41,13 @@ macro_rules! options {
 
         /// The table, in the order of the sample file.
         pub const TABLE: &[Spec] = &[
-            $(Spec { key: $key, default: $default, doc: $doc, bare: <$kind as Kind>::BARE },)*
+            $(Spec {
+                key: $key,
+                default: $default,
+                doc: $doc,
+                bare: <$kind as Kind>::BARE,
+                joint: <$kind as Kind>::JOINT,
+            },)*
         ];
 
         impl Config {
@@ -77,7 +85,9 @@ options! {
     "telnet.bind" telnet_bind: Addresses = "127.0.0.1:4242",
         "Addresses of the KairosDB telnet listeners, a comma list, or none.";
     "graphite.bind" graphite_bind: Addresses = "none",
-        "Addresses of the Graphite plaintext listeners, a comma list, or none.";
+        "Addresses of the Graphite plaintext listeners (TCP), a comma list, or none.";
+    "graphite.udp-bind" graphite_udp_bind: Addresses = "none",
+        "Addresses of the Graphite plaintext listeners (UDP), a comma list, or none.";
     "pickle.bind" pickle_bind: Addresses = "none",
         "Addresses of the Graphite pickle listeners, a comma list, or none.";
     "http.max-body-size" http_max_body_size: Bytes = "25000000",
@@ -116,6 +126,30 @@ options! {
         "Time to live of points of telnet and KairosDB's REST API that name none; 0 = for ever.";
     "kairosdb.save-as" kairosdb_save_as: bool = "true",
         "Whether KairosDB's queries may write by the aggregator save_as.";
+    "telnet.answer-errors" telnet_answer_errors: bool = "false",
+        "Whether a refused telnet line is answered with a line that says why; KairosDB answers nothing.";
+    "graphite.database" graphite_database: String = "kairosdb",
+        "Database of Graphite data, plaintext and pickle; made by the first write.";
+    "graphite.retention-policy" graphite_retention_policy: String = "",
+        "Retention policy of Graphite data; empty = the database's default.";
+    "graphite.separator" graphite_separator: String = ".",
+        "Text that joins the parts of a path that templates bring together.";
+    "graphite.tags" graphite_tags: List = "[]",
+        "Tags of all Graphite data that has none of the name, key=value each; outside TOML separated by ;.";
+    "graphite.templates" graphite_templates: List = "[]",
+        "Templates from path to measurement, tags and field: [filter] template [tag=value,...]; outside TOML separated by ;.";
+    "graphite.max-line-size" graphite_max_line_size: Bytes = "16k",
+        "Longest Graphite line, line end not counted; a longer one is dropped and counted.";
+    "graphite.idle-timeout" graphite_idle_timeout: Duration = "0s",
+        "A Graphite or pickle connection that sends nothing for so long is closed; 0 = never.";
+    "graphite.max-connections" graphite_max_connections: usize = "16384",
+        "Open Graphite plaintext connections per core, and as many pickle ones; further ones wait.";
+    "graphite.read-size" graphite_read_size: Bytes = "1m",
+        "Most bytes of a Graphite or pickle connection that are decoded and written together.";
+    "graphite.udp-read-buffer" graphite_udp_read_buffer: Bytes = "4m",
+        "Receive buffer of each UDP socket; the kernel may give less.";
+    "pickle.max-size" pickle_max_size: Bytes = "1m",
+        "Longest pickle; a longer one closes its connection.";
     "stop-timeout" stop_timeout: Duration = "8s",
         "Requests in flight have so long to finish when the server is stopped.";
     "log.sync" log_sync: Sync = "always",
@@ -139,7 +173,7 @@ options! {
     "mesh.in-flight" mesh_in_flight: Bytes = "64m",
         "Bytes of writes a core may have on their way to the others, together.";
     "write.timeout" write_timeout: Duration = "10s",
-        "A write that finds no room for so long is answered 503.";
+        "A write that finds no room for so long is answered 503, one that takes so long 500; streams wait.";
     "query.memory" query_memory: Bytes = "256m",
         "Memory of one query on all shards together; beyond it the query ends with an error.";
     "query.timeout" query_timeout: Duration = "0s",

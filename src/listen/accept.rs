@@ -4,10 +4,12 @@
 //! reset before it was taken) are counted and waited out; at the limit nothing is accepted, so
 //! further connections wait in the kernel.
 
+use super::buffers::Buffers;
 use super::connections::Connections;
-use super::{Front, http, telnet};
+use super::{Front, http, session};
 use crate::env::notify::Notify;
 use crate::env::{Env, Queue, Task};
+use crate::stats::{Counter, StreamDoor};
 use futures_lite::future;
 use glommio::net::{TcpListener, TcpStream};
 use std::cell::Cell;
@@ -22,18 +24,40 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     Http,
-    Telnet,
+    Stream(StreamDoor),
+}
+
+/// What the connections of a core share.
+#[derive(Clone, Default)]
+pub struct Floor {
+    pub connections: Connections,
+    http: Room,
+    telnet: Room,
+    graphite: Room,
+    pickle: Room,
+    buffers: Buffers,
+}
+
+impl Floor {
+    fn room(&self, door: Door) -> &Room {
+        match door {
+            Door::Http => &self.http,
+            Door::Stream(StreamDoor::Telnet) => &self.telnet,
+            Door::Stream(StreamDoor::Graphite | StreamDoor::GraphiteUdp) => &self.graphite,
+            Door::Stream(StreamDoor::Pickle) => &self.pickle,
+        }
+    }
 }
 
 /// Connections of one kind on one core: a limit.
 #[derive(Clone, Default)]
-pub struct Room {
+struct Room {
     open: Rc<Cell<usize>>,
     freed: Notify,
 }
 
 /// A place in the room; dropping it lets another in.
-pub struct Place {
+struct Place {
     room: Room,
     front: Rc<Front>,
     door: Door,
@@ -43,7 +67,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.room.open.set(self.room.open.get().saturating_sub(1));
         self.room.freed.notify();
-        gauge(&self.front, self.door).sub(1);
+        if let Some([open, _]) = counters(&self.front, self.door) {
+            open.sub(1);
+        }
     }
 }
 
@@ -54,41 +80,45 @@ impl Room {
 
     fn take(&self, front: &Rc<Front>, door: Door) -> Place {
         self.open.set(self.open.get() + 1);
-        gauge(front, door).add(1);
+        if let Some([open, accepted]) = counters(front, door) {
+            open.add(1);
+            accepted.add(1);
+        }
         Place { room: self.clone(), front: front.clone(), door }
     }
 }
 
-fn gauge(front: &Front, door: Door) -> &crate::stats::Counter {
+/// Open connections, and connections accepted.
+fn counters(front: &Front, door: Door) -> Option<[&Counter; 2]> {
+    let doors = front.doors();
     match door {
-        Door::Http => &front.doors().http_connections,
-        Door::Telnet => &front.doors().telnet_connections,
+        Door::Http => Some([&doors.http_connections, &doors.http_accepted]),
+        Door::Stream(door) => doors.connections(door).map(|[open, accepted, _]| [open, accepted]),
     }
 }
 
 /// Accepts on a listening socket until the core drains.
-pub async fn run(front: Rc<Front>, socket: OwnedFd, door: Door, all: Connections, room: Room) {
+pub async fn run(front: Rc<Front>, socket: OwnedFd, door: Door, floor: Floor) {
     // SAFETY: the descriptor is a listening socket that nobody else owns.
     let listener = unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) };
     let accepting = async {
         loop {
-            accept_one(&front, &listener, door, (&all, &room)).await;
+            accept_one(&front, &listener, door, &floor).await;
         }
     };
-    future::or(accepting, all.draining()).await;
+    future::or(accepting, floor.connections.draining()).await;
 }
 
-async fn accept_one(
-    front: &Rc<Front>,
-    listener: &TcpListener,
-    door: Door,
-    (all, room): (&Connections, &Room),
-) {
+async fn accept_one(front: &Rc<Front>, listener: &TcpListener, door: Door, floor: &Floor) {
     let config = front.config();
     let (max, idle) = match door {
         Door::Http => (config.http_max_connections, config.http_idle_timeout),
-        Door::Telnet => (config.telnet_max_connections, config.telnet_idle_timeout),
+        Door::Stream(StreamDoor::Telnet) => {
+            (config.telnet_max_connections, config.telnet_idle_timeout)
+        }
+        Door::Stream(_) => (config.graphite_max_connections, config.graphite_idle_timeout),
     };
+    let room = floor.room(door);
     room.enter(max).await;
     let stream = match listener.accept().await {
         Ok(stream) => stream,
@@ -98,15 +128,11 @@ async fn accept_one(
             return front.env.sleep(ERROR_PAUSE).await;
         }
     };
-    match door {
-        Door::Http => front.doors().http_accepted.add(1),
-        Door::Telnet => front.doors().telnet_accepted.add(1),
-    }
     let place = room.take(front, door);
-    let entry = all.enter(front.env.now_mono(), idle);
-    let served = front.clone();
+    let entry = floor.connections.enter(front.env.now_mono(), idle);
+    let (served, buffers) = (front.clone(), floor.buffers.clone());
     let task = async move {
-        serve(served, stream, door, &entry.connection).await;
+        serve(served, stream, door, (entry.connection.clone(), buffers)).await;
         drop((entry, place));
     };
     front.env.spawn(Queue::Ingest, task).detach();
@@ -116,12 +142,12 @@ async fn serve(
     front: Rc<Front>,
     stream: TcpStream,
     door: Door,
-    connection: &Rc<super::connections::Connection>,
+    (connection, buffers): (Rc<super::connections::Connection>, Buffers),
 ) {
     // A connection that ended already shows it at the first read.
     let _ = stream.set_nodelay(true);
     match door {
-        Door::Http => http::serve(front, stream, connection.clone()).await,
-        Door::Telnet => telnet::serve(front, stream, connection.clone()).await,
+        Door::Http => http::serve(front, stream, connection).await,
+        Door::Stream(door) => session::serve(front, stream, door, (connection, buffers)).await,
     }
 }

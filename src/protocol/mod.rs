@@ -1,4 +1,4 @@
-//! Bytes to Batches: line protocol, telnet, numbers and escapes.
+//! Bytes to Batches: line protocol, telnet, Graphite, numbers and escapes.
 //!
 //! In: bytes of one connection or body. Out: rows appended to one `WriteRequest` per shard, whose
 //! Batches are keyed by (partition, layout). A decoder never waits: what the catalog does not know
@@ -6,15 +6,20 @@
 //! Does no I/O and never panics, whatever the bytes are; memory is bounded by the bytes given.
 
 pub mod batcher;
+pub mod graphite;
 pub mod kairos;
 pub mod line;
 pub mod number;
+pub mod pickle;
 pub mod prometheus;
+pub mod reject;
 pub mod telnet;
 #[cfg(test)]
 mod testkit;
+mod words;
 
 pub use batcher::{Batcher, Missing, Outcome, ShardWrite, Target};
+pub use reject::{Reject, Rejects, Speech};
 
 /// How far a decoder came.
 #[derive(PartialEq, Debug)]

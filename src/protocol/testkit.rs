@@ -2,7 +2,7 @@
 //! read back as the slow obvious store: (series, time, column) to value, the last write winning.
 
 use super::batcher::{Batcher, Outcome, Target};
-use super::{Missing, Progress, Tail, kairos, line, telnet};
+use super::{Missing, Progress, Rejects, Tail, graphite, kairos, line, pickle, telnet};
 use crate::catalog::State;
 use crate::catalog::command::{Command, PolicyOptions};
 use crate::model::{
@@ -101,9 +101,10 @@ impl World {
     }
 
     /// Decodes telnet bytes given in parts; gives the number of `version` answers.
-    pub fn telnet(&mut self, bytes: &[u8], cuts: &[usize], rejects: &mut telnet::Rejects) -> u32 {
+    pub fn telnet(&mut self, bytes: &[u8], cuts: &[usize], rejects: &mut Rejects) -> u32 {
         self.batcher.begin(self.target);
-        let (mut tail, mut start, mut versions) = (Tail::default(), 0, 0);
+        let (mut tail, mut start) = (Tail::default(), 0);
+        let mut replies = telnet::Replies::default();
         for end in cuts.iter().copied().chain([bytes.len()]) {
             loop {
                 let mut ctx = telnet::Context {
@@ -116,10 +117,9 @@ impl World {
                     line_bytes_max: telnet::LINE_BYTES_MAX,
                     names_max: 3,
                     ttl_default_s: 0,
-                    versions,
+                    replies: &mut replies,
                 };
                 let progress = telnet::decode(&bytes[start..end], &mut self.batcher, &mut ctx);
-                versions = ctx.versions;
                 match progress {
                     Progress::Done { consumed } => {
                         start += consumed;
@@ -132,7 +132,93 @@ impl World {
                 }
             }
         }
-        versions
+        replies.versions()
+    }
+
+    /// Decodes Graphite's lines given in parts; gives the bytes of an unfinished line.
+    pub fn graphite(
+        &mut self,
+        rules: &graphite::Rules,
+        bytes: &[u8],
+        cuts: &[usize],
+        rejects: &mut Rejects,
+    ) -> usize {
+        self.batcher.begin(self.target);
+        let (mut tail, mut start) = (Tail::default(), 0);
+        for end in cuts.iter().copied().chain([bytes.len()]) {
+            loop {
+                let mut ctx = graphite::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    rejects,
+                    rules,
+                    tail: &mut tail,
+                    now_ns: self.now_ns,
+                    shards: self.shards,
+                    line_bytes_max: graphite::LINE_BYTES_MAX,
+                    names_max: 3,
+                };
+                match graphite::decode(&bytes[start..end], &mut self.batcher, &mut ctx) {
+                    Progress::Done { consumed } => {
+                        start += consumed;
+                        break;
+                    }
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, true);
+                    }
+                }
+            }
+        }
+        bytes.len() - start
+    }
+
+    /// Decodes pickles given in parts; gives the bytes left over and whether the stream ends.
+    pub fn pickle(
+        &mut self,
+        rules: &graphite::Rules,
+        bytes: &[u8],
+        cuts: &[usize],
+        rejects: &mut Rejects,
+    ) -> (usize, bool) {
+        self.batcher.begin(self.target);
+        let (mut reader, mut start) = (pickle::Reader::default(), 0);
+        for end in cuts.iter().copied().chain([bytes.len()]) {
+            loop {
+                let mut ctx = pickle::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    rejects,
+                    rules,
+                    reader: &mut reader,
+                    now_ns: self.now_ns,
+                    shards: self.shards,
+                    frame_bytes_max: pickle::FRAME_BYTES_MAX,
+                    turn_bytes: 100,
+                    names_max: 3,
+                    frames: 0,
+                    ends: false,
+                };
+                let progress = pickle::decode(&bytes[start..end], &mut self.batcher, &mut ctx);
+                let ends = ctx.ends;
+                match progress {
+                    Progress::Done { consumed } => {
+                        start += consumed;
+                        if ends {
+                            return (bytes.len() - start, true);
+                        }
+                        if consumed == 0 {
+                            break;
+                        }
+                    }
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, true);
+                    }
+                }
+            }
+        }
+        (bytes.len() - start, false)
     }
 
     /// Decodes a KairosDB body of which more and more is there: up to each cut, then all of it.

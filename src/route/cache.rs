@@ -6,7 +6,7 @@
 //! then on the CLOCK hand evicts entries not looked up since it last came by. An entry is a hint
 //! that the owner checks: a retired series is noticed there and taught anew.
 
-use crate::model::{DbId, MeasurementId, SeriesId, ShardId};
+use crate::model::{DbId, FieldNo, MeasurementId, SeriesId, ShardId};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Slots of the first table.
@@ -18,6 +18,8 @@ pub struct SeriesHandle {
     pub shard: ShardId,
     pub series: SeriesId,
     pub measurement: MeasurementId,
+    /// The field that the key names beside its series; 0 for keys that name none.
+    pub field: FieldNo,
 }
 
 /// Which form the hashed bytes have: equal bytes of two forms may name different series.
@@ -31,21 +33,44 @@ pub enum KeyForm {
     Canonical = 3,
     /// The JSON of name and tags of a KairosDB metric, as sent.
     Kairos = 4,
+    /// A Graphite path, as sent.
+    Graphite = 5,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
     /// 0 = empty.
     hash: u128,
-    handle: SeriesHandle,
-    used: u32,
+    /// The shard, and `USED` when the entry was looked up since the hand came by.
+    shard: u32,
+    series: SeriesId,
+    measurement: MeasurementId,
+    field: FieldNo,
 }
+
+/// Above every shard's number.
+const USED: u32 = 1 << 31;
 
 const EMPTY: Slot = Slot {
     hash: 0,
-    handle: SeriesHandle { shard: ShardId(0), series: SeriesId(0), measurement: MeasurementId(0) },
-    used: 0,
+    shard: 0,
+    series: SeriesId(0),
+    measurement: MeasurementId(0),
+    field: FieldNo(0),
 };
+
+impl Slot {
+    fn new(hash: u128, handle: SeriesHandle) -> Slot {
+        let SeriesHandle { shard, series, measurement, field } = handle;
+        Slot { hash, shard: shard.0 | USED, series, measurement, field }
+    }
+
+    #[inline]
+    fn handle(&self) -> SeriesHandle {
+        let Slot { shard, series, measurement, field, .. } = *self;
+        SeriesHandle { shard: ShardId(shard & !USED), series, measurement, field }
+    }
+}
 
 const _: () = assert!(size_of::<Slot>() == 32);
 
@@ -95,8 +120,8 @@ impl SeriesCache {
             let mask = self.slots.len() - 1;
             let slot = self.slots.get_mut(at & mask)?;
             if slot.hash == hash {
-                slot.used = 1;
-                return Some(slot.handle);
+                slot.shard |= USED;
+                return Some(slot.handle());
             }
             if slot.hash == 0 {
                 return None;
@@ -109,8 +134,7 @@ impl SeriesCache {
     pub fn insert(&mut self, hash: u128, handle: SeriesHandle) {
         let hash = hash.max(1);
         if let Some(slot) = self.find(hash).and_then(|at| self.slots.get_mut(at)) {
-            slot.handle = handle;
-            slot.used = 1;
+            *slot = Slot::new(hash, handle);
             return;
         }
         if self.entries >= self.entries_max {
@@ -118,7 +142,7 @@ impl SeriesCache {
         } else if (self.entries + 1) * 4 > self.slots.len() * 3 {
             self.rebuild(self.slots.len() * 2, |_| true);
         }
-        self.place(Slot { hash, handle, used: 1 });
+        self.place(Slot::new(hash, handle));
     }
 
     /// Forgets everything and gives the memory back.
@@ -166,11 +190,11 @@ impl SeriesCache {
             let at = self.hand & mask;
             self.hand = self.hand.wrapping_add(1);
             let Some(slot) = self.slots.get_mut(at) else { return };
-            if slot.hash != 0 && slot.used == 0 {
+            if slot.hash != 0 && slot.shard & USED == 0 {
                 self.remove_at(at);
                 return;
             }
-            slot.used = 0;
+            slot.shard &= !USED;
         }
     }
 
@@ -201,7 +225,7 @@ impl SeriesCache {
     fn rebuild(&mut self, slots: usize, keep: impl Fn(&SeriesHandle) -> bool) {
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots].into());
         self.entries = 0;
-        for entry in old.iter().filter(|slot| slot.hash != 0 && keep(&slot.handle)) {
+        for entry in old.iter().filter(|slot| slot.hash != 0 && keep(&slot.handle())) {
             self.place(*entry);
         }
     }
@@ -214,7 +238,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn handle(n: u32) -> SeriesHandle {
-        SeriesHandle { shard: ShardId(n % 4), series: SeriesId(n), measurement: MeasurementId(1) }
+        SeriesHandle {
+            shard: ShardId(n % 4),
+            series: SeriesId(n),
+            measurement: MeasurementId(1),
+            field: FieldNo(n % 3),
+        }
     }
 
     proptest! {

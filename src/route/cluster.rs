@@ -114,6 +114,11 @@ impl Cluster {
         }
     }
 
+    /// Whether writes to some core wait for room, or soon will.
+    pub fn is_crowded(&self) -> bool {
+        self.mesh.cores().any(|core| self.mesh.is_crowded(core))
+    }
+
     /// Writes to one shard; comes back when the rows are durable and visible.
     pub async fn write(&self, shard: ShardId, write: WriteRequest) -> Result<Written, WriteError> {
         if self.limits.is_off() || write.new_series.is_empty() {

@@ -187,6 +187,12 @@ impl<T: Traffic> Hub<T> {
         Permit { hub: self.clone(), to, bytes }
     }
 
+    /// Whether less than an eighth of the bytes that may be on their way to a core are left.
+    pub fn is_crowded(&self, to: CoreId) -> bool {
+        let left = self.inner.outboxes.get(to.0 as usize).map(|outbox| outbox.budget.get());
+        left.is_some_and(|left| left < self.inner.budget_bytes / 8)
+    }
+
     /// Takes in a packet that came from a core.
     pub fn receive(&self, from: CoreId, packet: Packet<T>) {
         match packet {

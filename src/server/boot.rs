@@ -6,15 +6,15 @@
 use super::core::{self, Plan};
 use super::lock::{self, DataDir};
 use super::phase::{Event, Phase, Shared};
-use super::sockets::{self, Reserved};
+use super::sockets::{self, Kind, Reserved};
 use super::{ServeError, limits, ready, signals};
 use crate::api::Facts;
-use crate::config::{Addresses, Config};
+use crate::config::Config;
 use crate::env::real::{self, Core, CoreHandle};
 use crate::listen::Door;
 use crate::route::mesh;
 use crate::shard::store::SHARDS_MAX;
-use crate::stats;
+use crate::stats::{self, StreamDoor};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -36,16 +36,15 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let processors = limits::processors(&config.cores)?;
     let data = lock::take(&config.data_dir)?;
     let cores = processors.len();
-    let http = reserve_all(&config.http_bind, cores, "http")?;
+    crate::api::front::graphite_rules(&config)
+        .map_err(|error| ServeError::Config(format!("graphite: {error}")))?;
     let closed = config.http_auth_enabled && !config.http_open_listeners;
-    let telnet_bind = if closed { &Addresses::default() } else { &config.telnet_bind };
-    let telnet = reserve_all(telnet_bind, cores, "telnet")?;
+    let doors = reserve_doors(&config, cores, closed)?;
     limits::raise_descriptors();
     let (events, inbox) = channel();
     signals::watch(events.clone())?;
     let report = ready::Report {
-        http: addresses(&http),
-        telnet: addresses(&telnet),
+        doors: doors.iter().map(|(_, name, one)| (*name, one.address)).collect(),
         cores,
         pinned: processors.iter().all(Option::is_some),
         sync: config.log_sync,
@@ -54,34 +53,41 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         closed,
         users: config.http_auth_enabled,
     };
-    let process = start(config, processors, &data, (http, telnet), events)?;
+    let process = start(config, processors, &data, doors, events)?;
     run(process, &inbox, &report, data)
 }
 
-fn addresses(all: &[Reserved]) -> Vec<std::net::SocketAddr> {
-    all.iter().map(|one| one.address).collect()
+/// A listener: what is spoken there, its name, its sockets.
+type Listener = (Door, &'static str, Reserved);
+
+/// Reserves the listeners; `closed` leaves out those that know no users.
+fn reserve_doors(config: &Config, cores: usize, closed: bool) -> Result<Vec<Listener>, ServeError> {
+    let udp = Kind::Udp(config.graphite_udp_read_buffer.0);
+    let doors = [
+        (Door::Http, Kind::Tcp, "http", &config.http_bind),
+        (Door::Stream(StreamDoor::Telnet), Kind::Tcp, "telnet", &config.telnet_bind),
+        (Door::Stream(StreamDoor::Graphite), Kind::Tcp, "graphite", &config.graphite_bind),
+        (Door::Stream(StreamDoor::GraphiteUdp), udp, "graphite-udp", &config.graphite_udp_bind),
+        (Door::Stream(StreamDoor::Pickle), Kind::Tcp, "pickle", &config.pickle_bind),
+    ];
+    let mut all = Vec::new();
+    let open = doors.into_iter().filter(|(door, ..)| !closed || *door == Door::Http);
+    for (door, kind, name, addresses) in open {
+        for address in &addresses.0 {
+            all.push((door, name, sockets::reserve(*address, cores, (kind, name))?));
+        }
+    }
+    Ok(all)
 }
 
 fn refuse_missing_doors(config: &Config) -> Result<(), ServeError> {
-    let missing = [
-        ("https.bind", &config.https_bind),
-        ("graphite.bind", &config.graphite_bind),
-        ("pickle.bind", &config.pickle_bind),
-    ];
+    let missing = [("https.bind", &config.https_bind)];
     match missing.iter().find(|(_, addresses)| !addresses.0.is_empty()) {
         Some((key, _)) => Err(ServeError::Config(format!(
             "{key} is set, but this version has no such listener; leave it at none"
         ))),
         None => Ok(()),
     }
-}
-
-fn reserve_all(
-    addresses: &Addresses,
-    cores: usize,
-    what: &str,
-) -> Result<Vec<Reserved>, ServeError> {
-    addresses.0.iter().map(|address| sockets::reserve(*address, cores, what)).collect()
 }
 
 /// A started process.
@@ -95,15 +101,16 @@ fn start(
     config: Config,
     processors: Vec<Option<usize>>,
     data: &DataDir,
-    (http, telnet): (Vec<Reserved>, Vec<Reserved>),
+    doors: Vec<Listener>,
     events: Sender<Event>,
 ) -> Result<Process, ServeError> {
     let cores = processors.len();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let http = doors.iter().find(|(door, ..)| *door == Door::Http);
     let facts = Facts {
         doors: stats::doors(cores),
         started_ns: i64::try_from(started.as_nanos()).unwrap_or(i64::MAX),
-        http_bind: http.first().map_or(String::new(), |one| one.address.to_string()),
+        http_bind: http.map_or(String::new(), |(.., one)| one.address.to_string()),
         hostname: hostname(),
         config: Arc::new(config),
     };
@@ -115,7 +122,7 @@ fn start(
     let shared = Arc::new(Shared::default());
     let plan = mesh::plan(cores);
     let memory = limits::memory();
-    let sockets = by_core(cores, http, telnet);
+    let sockets = by_core(cores, doors);
     for (number, (processor, sockets)) in processors.into_iter().zip(sockets).enumerate() {
         let plan = Plan {
             config: config.clone(),
@@ -143,14 +150,11 @@ fn hostname() -> String {
 }
 
 /// The sockets of each core.
-fn by_core(cores: usize, http: Vec<Reserved>, telnet: Vec<Reserved>) -> Vec<Vec<(Door, OwnedFd)>> {
+fn by_core(cores: usize, doors: Vec<Listener>) -> Vec<Vec<(Door, OwnedFd)>> {
     let mut all: Vec<Vec<(Door, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
-    let doors = [(Door::Http, http), (Door::Telnet, telnet)];
-    for (door, reserved) in doors {
-        for one in reserved {
-            for (core, socket) in all.iter_mut().zip(one.sockets) {
-                core.push((door, socket));
-            }
+    for (door, _, one) in doors {
+        for (core, socket) in all.iter_mut().zip(one.sockets) {
+            core.push((door, socket));
         }
     }
     all

@@ -11,8 +11,8 @@ use crate::catalog::{Owner, State, owner};
 use crate::config::Config;
 use crate::env::real::{self, RealEnv};
 use crate::env::{Disk, Env, Queue, Task};
-use crate::listen::accept::{self, Room};
-use crate::listen::{Connections, Door, forward};
+use crate::listen::accept::{self, Floor};
+use crate::listen::{Connections, Door, forward, udp};
 use crate::model::ShardId;
 use crate::route::Cluster;
 use crate::route::admission::SeriesLimits;
@@ -23,6 +23,7 @@ use crate::route::message::{Mesh, Talk};
 use crate::shard::journal::{self, Journal};
 use crate::shard::log::Identity;
 use crate::shard::{Opened, Shard, store};
+use crate::stats::StreamDoor;
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -200,13 +201,16 @@ fn watch_catalog(env: &RealEnv, host: Rc<Host<RealEnv>>, events: Sender<Event>) 
 }
 
 async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(), String> {
-    let connections = Connections::default();
-    let rooms = [Room::default(), Room::default()];
+    let floor = Floor::default();
+    let connections = floor.connections.clone();
     for (door, socket) in plan.sockets {
+        if door == Door::Stream(StreamDoor::GraphiteUdp) {
+            let receiving = udp::run(front.clone(), socket, connections.clone());
+            env.spawn(Queue::Ingest, receiving).detach();
+            continue;
+        }
         sockets::listen(&socket).map_err(|error| format!("a socket cannot listen: {error}"))?;
-        let [http, telnet] = &rooms;
-        let room = if door == Door::Http { http } else { telnet };
-        let accepting = accept::run(front.clone(), socket, door, connections.clone(), room.clone());
+        let accepting = accept::run(front.clone(), socket, door, floor.clone());
         env.spawn(Queue::Ingest, accepting).detach();
     }
     forward::start(&front);

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// The facts.
 pub struct Report {
-    pub http: Vec<SocketAddr>,
-    pub telnet: Vec<SocketAddr>,
+    /// Every listener: the name of its protocol, its address.
+    pub doors: Vec<(&'static str, SocketAddr)>,
     pub cores: usize,
     pub pinned: bool,
     pub sync: Sync,
     pub sync_interval: Duration,
     pub data: PathBuf,
-    /// Telnet is turned off because it knows no users.
+    /// Telnet and Graphite are turned off because they know no users.
     pub closed: bool,
     /// HTTP asks for users.
     pub users: bool,
@@ -30,10 +30,8 @@ impl Report {
 
     fn text(&self, shards: u32) -> String {
         let mut lines = vec![format!("ringtail {}", env!("CARGO_PKG_VERSION"))];
-        let doors = [("http", &self.http), ("telnet", &self.telnet)];
-        for (name, addresses) in doors {
-            lines.extend(addresses.iter().map(|address| format!("listening  {name} {address}")));
-        }
+        let door = |(name, address): &(&str, SocketAddr)| format!("listening  {name} {address}");
+        lines.extend(self.doors.iter().map(door));
         if self.closed {
             lines.push(
                 "closed     telnet closed: it knows no users (http.open-listeners)".to_owned(),
@@ -51,8 +49,8 @@ impl Report {
         };
         lines.push(format!("durability {durability}"));
         lines.push(format!("data       {}", self.data.display()));
-        let open = self.http.iter().chain(&self.telnet).find(|one| !one.ip().is_loopback());
-        if let Some(address) = open.filter(|_| !self.users) {
+        let open = self.doors.iter().find(|(_, address)| !address.ip().is_loopback());
+        if let Some((_, address)) = open.filter(|_| !self.users) {
             lines.push(format!(
                 "warning    {address} is open to other machines, without a password"
             ));
@@ -69,8 +67,7 @@ mod tests {
     #[test]
     fn every_fact_has_its_line_and_open_ports_a_warning() {
         let mut report = Report {
-            http: vec!["127.0.0.1:8086".parse().unwrap()],
-            telnet: vec![],
+            doors: vec![("http", "127.0.0.1:8086".parse().unwrap())],
             cores: 2,
             pinned: true,
             sync: Sync::Always,
@@ -84,7 +81,7 @@ mod tests {
             text.contains("\nlistening  http 127.0.0.1:8086\nshards     4 on 2 cores (pinned)\n")
         );
         assert!(text.ends_with("\nready\n") && !text.contains("warning"));
-        report.telnet.push("0.0.0.0:4242".parse().unwrap());
+        report.doors.push(("telnet", "0.0.0.0:4242".parse().unwrap()));
         assert!(report.text(4).contains("warning    0.0.0.0:4242 is open"));
     }
 }

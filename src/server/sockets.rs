@@ -11,6 +11,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+/// A TCP connection silent for so long is asked whether its peer is still there, and given up after
+/// some unanswered questions (s, s, number).
+const KEEPALIVE: (i32, i32, i32) = (120, 30, 4);
+
+/// What is sent through a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Tcp,
+    /// Datagrams, with a receive buffer of so many bytes.
+    Udp(u64),
+}
+
 /// Connections that wait to be accepted, per core and address.
 const BACKLOG: i32 = 1024;
 
@@ -23,7 +35,11 @@ pub struct Reserved {
 }
 
 /// Binds an address for so many cores.
-pub fn reserve(address: SocketAddr, cores: usize, what: &str) -> Result<Reserved, ServeError> {
+pub fn reserve(
+    address: SocketAddr,
+    cores: usize,
+    (kind, what): (Kind, &str),
+) -> Result<Reserved, ServeError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => ServeError::Failed(format!(
             "{what} cannot listen on {address}: another process listens there"
@@ -31,15 +47,20 @@ pub fn reserve(address: SocketAddr, cores: usize, what: &str) -> Result<Reserved
         _ => ServeError::io(format_args!("{what} cannot listen on {address}"), &error),
     };
     if address.port() != 0 {
-        let alone = socket(address).map_err(failed)?;
-        set(&alone, libc::SO_REUSEADDR).map_err(failed)?;
+        let alone = socket(address, kind).map_err(failed)?;
+        if kind == Kind::Tcp {
+            set(&alone, libc::SO_REUSEADDR).map_err(failed)?;
+        }
         bind(&alone, address).map_err(failed)?;
     }
     let mut sockets = Vec::with_capacity(cores);
     let mut address = address;
     for _ in 0..cores {
-        let one = socket(address).map_err(failed)?;
+        let one = socket(address, kind).map_err(failed)?;
         set(&one, libc::SO_REUSEPORT).map_err(failed)?;
+        if let Kind::Udp(bytes) = kind {
+            set_receive_buffer(&one, bytes);
+        }
         bind(&one, address).map_err(failed)?;
         address.set_port(port(&one).map_err(failed)?);
         sockets.push(one);
@@ -47,9 +68,15 @@ pub fn reserve(address: SocketAddr, cores: usize, what: &str) -> Result<Reserved
     Ok(Reserved { address, sockets })
 }
 
-/// Begins to listen.
+/// Begins to listen for connections.
 pub fn listen(socket: &OwnedFd) -> io::Result<()> {
     set(socket, libc::SO_REUSEADDR)?;
+    // Connections inherit this from the socket that accepts them.
+    let (idle, pause, questions) = KEEPALIVE;
+    set(socket, libc::SO_KEEPALIVE)?;
+    set_level(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, idle)?;
+    set_level(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, pause)?;
+    set_level(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, questions)?;
     // SAFETY: a plain system call on a descriptor that is open.
     check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })
 }
@@ -58,32 +85,40 @@ fn check(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
+fn socket(address: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
+    let kind = if kind == Kind::Tcp { libc::SOCK_STREAM } else { libc::SOCK_DGRAM };
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: a plain system call; the descriptor it gives is owned by nobody else.
     let socket = unsafe {
-        let number = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        let number = libc::socket(family, kind | libc::SOCK_CLOEXEC, 0);
         if number < 0 {
             return Err(io::Error::last_os_error());
         }
         OwnedFd::from_raw_fd(number)
     };
     if address.is_ipv6() {
-        set_level(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+        set_level(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
     Ok(socket)
 }
 
 fn set(socket: &OwnedFd, option: i32) -> io::Result<()> {
-    set_level(socket, libc::SOL_SOCKET, option)
+    set_level(socket, libc::SOL_SOCKET, option, 1)
 }
 
-fn set_level(socket: &OwnedFd, level: i32, option: i32) -> io::Result<()> {
-    let on: i32 = 1;
+/// A large buffer, beyond the system's usual limit where that is permitted; less is no error.
+fn set_receive_buffer(socket: &OwnedFd, bytes: u64) {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    if set_level(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes).is_err() {
+        let _ = set_level(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes);
+    }
+}
+
+fn set_level(socket: &OwnedFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     let size = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the pointer is to an integer of the size that is told.
     check(unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), size)
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size)
     })
 }
 
@@ -130,11 +165,11 @@ mod tests {
 
     #[test]
     fn a_port_is_reserved_once_before_and_after_listening() {
-        let first = reserve(local(), 2, "http").unwrap();
+        let first = reserve(local(), 2, (Kind::Tcp, "http")).unwrap();
         assert_eq!(first.sockets.len(), 2);
         assert_ne!(first.address.port(), 0);
         let taken = |address| {
-            let error = reserve(address, 2, "http").map(|_| ()).unwrap_err();
+            let error = reserve(address, 2, (Kind::Tcp, "http")).map(|_| ()).unwrap_err();
             assert!(error.to_string().ends_with("another process listens there"), "{error}");
         };
         taken(first.address);
@@ -142,13 +177,13 @@ mod tests {
         taken(first.address);
         let address = first.address;
         drop(first);
-        assert!(reserve(address, 2, "http").is_ok());
+        assert!(reserve(address, 2, (Kind::Tcp, "http")).is_ok());
     }
 
     #[test]
     fn connections_of_an_ended_server_do_not_hold_its_port() {
         use std::io::Read;
-        let first = reserve(local(), 1, "http").unwrap();
+        let first = reserve(local(), 1, (Kind::Tcp, "http")).unwrap();
         listen(&first.sockets[0]).unwrap();
         let address = first.address;
         let mut client = std::net::TcpStream::connect(address).unwrap();
@@ -158,6 +193,14 @@ mod tests {
         drop((served, listener));
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
         drop(client);
-        assert!(reserve(address, 1, "http").is_ok());
+        assert!(reserve(address, 1, (Kind::Tcp, "http")).is_ok());
+    }
+
+    #[test]
+    fn ports_of_datagrams_are_reserved_once_too() {
+        let first = reserve(local(), 2, (Kind::Udp(1 << 20), "graphite")).unwrap();
+        let error = reserve(first.address, 1, (Kind::Udp(0), "graphite")).unwrap_err();
+        assert!(error.to_string().ends_with("another process listens there"), "{error}");
+        assert!(reserve(first.address, 1, (Kind::Tcp, "graphite")).is_ok());
     }
 }

@@ -5,11 +5,40 @@
 //! instruction, so counting costs what it costs in a thread of its own; a reader sees each entry a
 //! little early or late. Counters of shards are kept by the shards and asked for over the mesh.
 
+mod samples;
+
+pub use samples::{Sample, Samples};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Reasons for which telnet lines are dropped, at most; the decoder names them.
-pub const REASONS_MAX: usize = 24;
+/// Reasons for which lines of a stream are dropped, at most; the decoders name them.
+pub const REASONS_MAX: usize = 32;
+
+/// A door whose senders are not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamDoor {
+    Telnet,
+    Graphite,
+    GraphiteUdp,
+    Pickle,
+}
+
+impl StreamDoor {
+    /// Every door, in the order of its number.
+    pub const ALL: [StreamDoor; 4] =
+        [StreamDoor::Telnet, StreamDoor::Graphite, StreamDoor::GraphiteUdp, StreamDoor::Pickle];
+
+    /// The door's name in counters, logs and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            StreamDoor::Telnet => "telnet",
+            StreamDoor::Graphite => "graphite",
+            StreamDoor::GraphiteUdp => "graphite_udp",
+            StreamDoor::Pickle => "pickle",
+        }
+    }
+}
 
 /// A number that one core changes and all may read.
 #[derive(Debug, Default)]
@@ -49,8 +78,10 @@ macro_rules! counters {
         #[repr(align(128))]
         pub struct Doors {
             $(#[doc = $doc] pub $name: Counter,)*
-            /// Telnet lines dropped, by reason.
-            pub telnet_dropped: [Counter; REASONS_MAX],
+            /// What was dropped, by door and reason.
+            dropped: [[Counter; REASONS_MAX]; StreamDoor::ALL.len()],
+            /// The newest line dropped of each door and reason.
+            pub samples: Samples,
         }
 
         /// Names and meanings, in the order of `Doors::values`.
@@ -109,11 +140,100 @@ counters! {
     telnet_lines_dropped: "Telnet lines dropped, all reasons.";
     telnet_rests_dropped: "Unfinished last lines of closed telnet connections.";
     telnet_versions: "Answers to the telnet command version.";
+    graphite_connections: "Graphite plaintext connections that are open.";
+    graphite_accepted: "Graphite plaintext connections accepted.";
+    graphite_bytes: "Bytes read from Graphite plaintext connections.";
+    graphite_points_ok: "Points written by Graphite plaintext and durable.";
+    graphite_points_failed: "Points of Graphite plaintext that could not be stored.";
+    graphite_lines_dropped: "Graphite plaintext lines dropped, all reasons.";
+    graphite_rests_dropped: "Unfinished last lines of closed Graphite connections.";
+    graphite_udp_datagrams: "Datagrams of Graphite lines received.";
+    graphite_udp_bytes: "Bytes of datagrams of Graphite lines.";
+    graphite_udp_points_ok: "Points written by Graphite datagrams and durable.";
+    graphite_udp_points_failed: "Points of Graphite datagrams that could not be stored.";
+    graphite_udp_lines_dropped: "Lines of Graphite datagrams dropped, all reasons.";
+    graphite_udp_lost: "Datagrams that the kernel dropped because nobody read them in time.";
+    pickle_connections: "Pickle connections that are open.";
+    pickle_accepted: "Pickle connections accepted.";
+    pickle_bytes: "Bytes read from pickle connections.";
+    pickle_frames: "Pickles decoded.";
+    pickle_points_ok: "Points written by pickles and durable.";
+    pickle_points_failed: "Points of pickles that could not be stored.";
+    pickle_lines_dropped: "Elements and whole frames of pickles dropped, all reasons.";
+    pickle_rests_dropped: "Unfinished last frames of closed pickle connections.";
+    writes_held: "Writes of streams that waited for longer than write.timeout; senders waited too.";
     accept_errors: "Connections that could not be accepted.";
     idle_closed: "Connections closed because nothing moved on them for too long.";
     catalog_rounds: "Questions to the catalog for names that rows needed.";
     stale_writes: "Writes decoded again because a name was dropped meanwhile.";
     mesh_queued: "Packets that waited to leave for other cores, looked at once a second.";
+}
+
+/// The counters of one door of streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'d> {
+    pub bytes: &'d Counter,
+    pub points_ok: &'d Counter,
+    pub points_failed: &'d Counter,
+    /// Lines, elements or frames, all reasons.
+    pub dropped: &'d Counter,
+    /// By reason.
+    pub dropped_by: &'d [Counter; REASONS_MAX],
+}
+
+impl Doors {
+    /// The counters of a door of streams.
+    pub fn stream(&self, door: StreamDoor) -> Stream<'_> {
+        let [telnet, graphite, udp, pickle] = &self.dropped;
+        match door {
+            StreamDoor::Telnet => Stream {
+                bytes: &self.telnet_bytes,
+                points_ok: &self.telnet_points_ok,
+                points_failed: &self.telnet_points_failed,
+                dropped: &self.telnet_lines_dropped,
+                dropped_by: telnet,
+            },
+            StreamDoor::Graphite => Stream {
+                bytes: &self.graphite_bytes,
+                points_ok: &self.graphite_points_ok,
+                points_failed: &self.graphite_points_failed,
+                dropped: &self.graphite_lines_dropped,
+                dropped_by: graphite,
+            },
+            StreamDoor::GraphiteUdp => Stream {
+                bytes: &self.graphite_udp_bytes,
+                points_ok: &self.graphite_udp_points_ok,
+                points_failed: &self.graphite_udp_points_failed,
+                dropped: &self.graphite_udp_lines_dropped,
+                dropped_by: udp,
+            },
+            StreamDoor::Pickle => Stream {
+                bytes: &self.pickle_bytes,
+                points_ok: &self.pickle_points_ok,
+                points_failed: &self.pickle_points_failed,
+                dropped: &self.pickle_lines_dropped,
+                dropped_by: pickle,
+            },
+        }
+    }
+
+    /// Open connections, connections accepted, and unfinished ends of a door of connections.
+    pub fn connections(&self, door: StreamDoor) -> Option<[&Counter; 3]> {
+        match door {
+            StreamDoor::Telnet => {
+                Some([&self.telnet_connections, &self.telnet_accepted, &self.telnet_rests_dropped])
+            }
+            StreamDoor::Graphite => Some([
+                &self.graphite_connections,
+                &self.graphite_accepted,
+                &self.graphite_rests_dropped,
+            ]),
+            StreamDoor::GraphiteUdp => None,
+            StreamDoor::Pickle => {
+                Some([&self.pickle_connections, &self.pickle_accepted, &self.pickle_rests_dropped])
+            }
+        }
+    }
 }
 
 /// The sets of all cores.

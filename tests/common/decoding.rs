@@ -7,7 +7,10 @@
 use ringtail::catalog::State;
 use ringtail::catalog::command::Command;
 use ringtail::model::SeriesId;
-use ringtail::protocol::{Batcher, Missing, Outcome, Progress, Tail, Target, kairos, line, telnet};
+use ringtail::protocol::{
+    Batcher, Missing, Outcome, Progress, Rejects, Tail, Target, graphite, kairos, line, pickle,
+    telnet,
+};
 use ringtail::route::SeriesCache;
 
 /// What `now` is (ns).
@@ -19,6 +22,8 @@ pub struct Core {
     batcher: Batcher,
     target: Target,
     names_max: usize,
+    rules: graphite::Rules,
+    reader: pickle::Reader,
 }
 
 impl Core {
@@ -32,7 +37,9 @@ impl Core {
         let db = state.database("d").unwrap();
         let target = Target { db: db.id, policy: db.default_policy.unwrap() };
         let (cache, batcher) = (SeriesCache::new(1, series), Batcher::new());
-        Core { state, cache, batcher, target, names_max }
+        let rules = graphite::Rules::default();
+        let reader = pickle::Reader::default();
+        Core { state, cache, batcher, target, names_max, rules, reader }
     }
 
     fn resolve(&mut self, missing: Missing, mix: bool) {
@@ -106,10 +113,10 @@ impl Core {
 
     /// Decodes telnet lines that came in parts, which end at `ends`; gives what was dropped, and
     /// how often `version` was asked for.
-    pub fn telnet_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> (telnet::Rejects, u32) {
-        let (mut rejects, mut tail) = (telnet::Rejects::default(), Tail::default());
+    pub fn telnet_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> (Rejects, u32) {
+        let (mut rejects, mut tail) = (Rejects::default(), Tail::default());
         self.batcher.begin(self.target);
-        let (mut start, mut versions) = (0, 0);
+        let (mut start, mut replies) = (0, telnet::Replies::new(true));
         for end in ends {
             loop {
                 let mut ctx = telnet::Context {
@@ -122,10 +129,9 @@ impl Core {
                     line_bytes_max: telnet::LINE_BYTES_MAX,
                     names_max: self.names_max,
                     ttl_default_s: 0,
-                    versions,
+                    replies: &mut replies,
                 };
                 let progress = telnet::decode(&bytes[start..*end], &mut self.batcher, &mut ctx);
-                versions = ctx.versions;
                 match progress {
                     Progress::Done { consumed } => {
                         start += consumed;
@@ -138,8 +144,98 @@ impl Core {
                 }
             }
         }
-        (rejects, versions)
+        (rejects, replies.versions())
     }
+
+    /// Has Graphite's paths go where these templates say.
+    pub fn with_templates(mut self, separator: &str, tags: &[&str], lines: &[&str]) -> Core {
+        let own = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        self.rules = graphite::Rules::new(separator, &own(tags), &own(lines)).unwrap();
+        self
+    }
+
+    /// A part of a connection of Graphite's plaintext.
+    pub fn graphite(&mut self, bytes: &[u8]) -> u64 {
+        self.graphite_in_parts(bytes, &[bytes.len()]);
+        self.finish()
+    }
+
+    /// Decodes Graphite's lines that came in parts, which end at `ends`; gives what was dropped.
+    pub fn graphite_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> Rejects {
+        let (mut rejects, mut tail) = (Rejects::default(), Tail::default());
+        self.batcher.begin(self.target);
+        let mut start = 0;
+        for end in ends {
+            loop {
+                let mut ctx = graphite::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    rejects: &mut rejects,
+                    rules: &self.rules,
+                    tail: &mut tail,
+                    now_ns: NOW_NS,
+                    shards: 2,
+                    line_bytes_max: 1024,
+                    names_max: self.names_max,
+                };
+                match graphite::decode(&bytes[start..*end], &mut self.batcher, &mut ctx) {
+                    Progress::Done { consumed } => {
+                        start += consumed;
+                        break;
+                    }
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, true);
+                    }
+                }
+            }
+        }
+        rejects
+    }
+
+    /// A part of a connection of pickles.
+    pub fn pickle(&mut self, bytes: &[u8]) -> u64 {
+        self.pickle_in_parts(bytes, &[bytes.len()]);
+        self.finish()
+    }
+
+    /// Decodes pickles that came in parts, which end at `ends`; gives what was dropped.
+    pub fn pickle_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> Rejects {
+        let mut rejects = Rejects::default();
+        self.batcher.begin(self.target);
+        let mut start = 0;
+        for end in ends {
+            loop {
+                let mut ctx = pickle::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    rejects: &mut rejects,
+                    rules: &self.rules,
+                    reader: &mut self.reader,
+                    now_ns: NOW_NS,
+                    shards: 2,
+                    frame_bytes_max: pickle::FRAME_BYTES_MAX,
+                    turn_bytes: 1 << 20,
+                    names_max: self.names_max,
+                    frames: 0,
+                    ends: false,
+                };
+                let progress = pickle::decode(&bytes[start..*end], &mut self.batcher, &mut ctx);
+                let ends = ctx.ends;
+                match progress {
+                    Progress::Done { .. } if ends => return rejects,
+                    Progress::Done { consumed: 0 } => break,
+                    Progress::Done { consumed } => start += consumed,
+                    Progress::NeedNames { resume_at, missing } => {
+                        start += resume_at;
+                        self.resolve(missing, true);
+                    }
+                }
+            }
+        }
+        rejects
+    }
+
     /// A body of KairosDB's data points that came whole.
     pub fn kairos(&mut self, body: &[u8]) -> u64 {
         let report = self.kairos_in_parts(body, &[body.len()]);
@@ -171,5 +267,42 @@ impl Core {
             }
         }
         report
+    }
+}
+
+/// Frames of 500 elements each, as carbon's relay packs them: path, seconds, value.
+pub fn pickles(points: &[(String, f64, f64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for points in points.chunks(500) {
+        let mut frame = b"\x80\x02]q\x00(".to_vec();
+        for (number, (path, time, value)) in points.iter().enumerate() {
+            let slot = number as u32 * 3 + 1;
+            frame.push(b'X');
+            frame.extend_from_slice(&(path.len() as u32).to_le_bytes());
+            frame.extend_from_slice(path.as_bytes());
+            put(slot, &mut frame);
+            frame.push(b'G');
+            frame.extend_from_slice(&time.to_be_bytes());
+            frame.push(b'G');
+            frame.extend_from_slice(&value.to_be_bytes());
+            frame.push(0x86);
+            put(slot + 1, &mut frame);
+            frame.push(0x86);
+            put(slot + 2, &mut frame);
+        }
+        frame.extend_from_slice(b"e.");
+        out.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        out.extend_from_slice(&frame);
+    }
+    out
+}
+
+fn put(slot: u32, frame: &mut Vec<u8>) {
+    match u8::try_from(slot) {
+        Ok(slot) => frame.extend_from_slice(&[b'q', slot]),
+        Err(_) => {
+            frame.push(b'r');
+            frame.extend_from_slice(&slot.to_le_bytes());
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct Server {
     pub lines: Vec<String>,
     pub http: SocketAddr,
     pub telnet: SocketAddr,
+    /// Every listener it named: protocol and address.
+    pub doors: Vec<(String, SocketAddr)>,
 }
 
 /// The program with a clean environment.
@@ -59,14 +61,16 @@ fn start_as(mut command: Command, data: &Path, flags: &[&str]) -> Server {
     let mut lines = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
         if line == "ready" {
-            let find = |name: &str| {
-                let prefix = format!("listening  {name} ");
-                lines.iter().find_map(|line: &String| line.strip_prefix(&prefix)?.parse().ok())
+            let door = |line: &String| {
+                let (name, address) = line.strip_prefix("listening  ")?.split_once(' ')?;
+                Some((name.to_owned(), address.parse().ok()?))
             };
-            let http: SocketAddr = find("http").unwrap();
+            let doors: Vec<(String, SocketAddr)> = lines.iter().filter_map(door).collect();
+            let find = |name: &str| Some(doors.iter().find(|(known, _)| known == name)?.1);
+            let http = find("http").unwrap();
             // Closed when users are asked for and telnet knows none.
             let telnet = find("telnet").unwrap_or(http);
-            return Server { child, lines, http, telnet };
+            return Server { child, lines, http, telnet, doors };
         }
         lines.push(line);
     }
@@ -113,6 +117,17 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// The address of a listener.
+    pub fn door(&self, name: &str) -> SocketAddr {
+        let found = self.doors.iter().find(|(known, _)| known == name);
+        found.unwrap_or_else(|| panic!("no {name} in {:?}", self.doors)).1
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection of its own.

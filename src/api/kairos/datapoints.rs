@@ -38,7 +38,9 @@ impl From<Refused> for Reply {
 impl From<&IngestError> for Refused {
     fn from(error: &IngestError) -> Refused {
         let status = match error {
-            IngestError::Timeout | IngestError::Stale => StatusCode::SERVICE_UNAVAILABLE,
+            IngestError::Timeout | IngestError::Busy | IngestError::Stale => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refused(status, error.to_string())

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 /// `version`: the product's name is what clients look for.
 pub fn version() -> Reply {
-    let line = crate::api::telnet::VERSION_LINE.trim_end();
+    let line = crate::protocol::telnet::VERSION_LINE.trim_end();
     answer::json(StatusCode::OK, format!("{{\"version\": \"{line}\"}}\n").into_bytes())
 }
 

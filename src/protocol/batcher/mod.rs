@@ -23,8 +23,8 @@ use crate::catalog::State;
 use crate::model::FixedMap;
 use crate::model::batch::NewSeries;
 use crate::model::{
-    Batch, ColumnId, DbId, MeasurementId, PartitionId, PolicyId, SeriesId, SeriesRef, ShardId,
-    TimeRange, WriteRequest, series_key,
+    Batch, ColumnId, DbId, FieldNo, MeasurementId, PartitionId, PolicyId, SeriesId, SeriesRef,
+    ShardId, TimeRange, WriteRequest, series_key,
 };
 use crate::route::{SeriesCache, SeriesHandle};
 use layout::Layouts;
@@ -73,6 +73,8 @@ pub struct Placed {
     pub shard: ShardId,
     pub series: SeriesRef,
     pub measurement: MeasurementId,
+    /// The field that the sender's key names beside the series; 0 for keys that name none.
+    pub field: FieldNo,
 }
 
 /// What a request writes to one shard, and what can be learned from the answer.
@@ -80,8 +82,17 @@ pub struct Placed {
 pub struct ShardWrite {
     pub shard: ShardId,
     pub request: WriteRequest,
-    /// Keyed hashes of the request's new series: (hash, index in `new_series`, measurement).
-    teaches: Vec<(u128, u32, MeasurementId)>,
+    teaches: Vec<Taught>,
+}
+
+/// A keyed hash that waits for its series' id.
+#[derive(Clone, Copy, Debug)]
+struct Taught {
+    hash: u128,
+    /// Where its series stands in `new_series`.
+    index: u32,
+    measurement: MeasurementId,
+    field: FieldNo,
 }
 
 impl ShardWrite {
@@ -95,17 +106,17 @@ impl ShardWrite {
 #[derive(Debug, Default)]
 pub struct Lesson {
     pub shard: ShardId,
-    teaches: Vec<(u128, u32, MeasurementId)>,
+    teaches: Vec<Taught>,
 }
 
 impl Lesson {
     /// Puts the owner's answer, one id per entry of `new_series` in its order, into the cache. Ids
     /// that are missing, or `SeriesId::NONE`, teach nothing.
     pub fn learned(self, ids: &[SeriesId], cache: &mut SeriesCache) {
-        for (hash, index, measurement) in self.teaches {
+        for Taught { hash, index, measurement, field } in self.teaches {
             let id = ids.get(index as usize).copied();
             if let Some(series) = id.filter(|id| *id != SeriesId::NONE) {
-                cache.insert(hash, SeriesHandle { shard: self.shard, series, measurement });
+                cache.insert(hash, SeriesHandle { shard: self.shard, series, measurement, field });
             }
         }
     }
@@ -127,7 +138,7 @@ pub struct Outcome {
 #[derive(Default)]
 struct ShardRows {
     new_series: Vec<NewSeries>,
-    teaches: Vec<(u128, u32, MeasurementId)>,
+    teaches: Vec<Taught>,
     batches: Vec<Batch>,
     meta: Vec<BatchMeta>,
 }
@@ -258,8 +269,8 @@ impl Batcher {
     #[inline]
     pub fn find_series(&mut self, cache: &mut SeriesCache, hash: u128) -> Option<Placed> {
         if let Some(handle) = cache.get(hash) {
-            let series = SeriesRef::known(handle.series);
-            return Some(Placed { shard: handle.shard, series, measurement: handle.measurement });
+            let SeriesHandle { shard, series, measurement, field } = handle;
+            return Some(Placed { shard, series: SeriesRef::known(series), measurement, field });
         }
         self.pending.get(&hash).copied()
     }
@@ -271,6 +282,17 @@ impl Batcher {
         &mut self,
         hash: u128,
         measurement: MeasurementId,
+        name: &[u8],
+        tags: &[(&[u8], &[u8])],
+    ) -> Option<Placed> {
+        self.new_series_of_field(hash, (measurement, FieldNo(0)), name, tags)
+    }
+
+    /// The same for a key that names a field beside the series.
+    pub fn new_series_of_field(
+        &mut self,
+        hash: u128,
+        (measurement, field): (MeasurementId, FieldNo),
         name: &[u8],
         tags: &[(&[u8], &[u8])],
     ) -> Option<Placed> {
@@ -289,8 +311,8 @@ impl Batcher {
         }
         let index = rows.new_series.len() as u32;
         rows.new_series.push(NewSeries { measurement, key: self.key.as_slice().into() });
-        rows.teaches.push((hash, index, measurement));
-        let placed = Placed { shard, series: SeriesRef::new_key(index), measurement };
+        rows.teaches.push(Taught { hash, index, measurement, field });
+        let placed = Placed { shard, series: SeriesRef::new_key(index), measurement, field };
         self.pending.insert(hash, placed);
         Some(placed)
     }

@@ -1,7 +1,8 @@
 //! One telnet line the exact way: split into words, checked, its names looked up.
 
 use super::super::batcher::{Datum, Placed};
-use super::{Command, Decoder, FIELD, Reject, kind_of, words};
+use super::super::words;
+use super::{Command, Decoder, FIELD, Reject, kind_of};
 use crate::model::{MeasurementId, series_key};
 use crate::route::KeyForm;
 
@@ -25,7 +26,7 @@ impl<'a> Decoder<'a, '_, '_> {
             Some(command) => self.put(command, line, at),
             None if name == b"version" => {
                 if self.resume_at.is_none() {
-                    self.ctx.versions += 1;
+                    self.ctx.replies.version();
                 }
                 Ok(())
             }

@@ -1,20 +1,20 @@
 //! KairosDB's telnet door: `put`, `putm`, `puts` and `version`, one command a line.
 //!
 //! In: bytes of a connection. Out: rows of the field `value` (a column per type) in the `Batcher`,
-//! dropped lines in `Rejects`, the number of answers to `version`. A metric and tag words met
+//! dropped lines in `Rejects`, answers in `Replies`. A metric and tag words met
 //! before are found by the hash of their bytes; all other lines are split into words and checked.
 //! Lines take effect in order; an unfinished one stays with the caller.
 
 mod command;
-mod rejects;
+mod replies;
 #[cfg(test)]
 mod tests;
-mod words;
 
-pub use rejects::{Reject, Rejects};
+pub use replies::{Replies, VERSION_LINE};
 
 use super::batcher::{Batcher, Cell, Datum, Owner, Placed};
-use super::{Progress, Tail};
+use super::reject::{Reject, Rejects};
+use super::{Progress, Tail, words};
 use crate::catalog::State;
 use crate::model::time::{TIME_MAX, TIME_MIN};
 use crate::model::{ColumnId, FieldNo, FieldType, MeasurementId, PartitionId};
@@ -42,8 +42,8 @@ pub struct Context<'a> {
     pub names_max: usize,
     /// Time to live of points that name none (s); 0 = for ever.
     pub ttl_default_s: i64,
-    /// Answers to `version` that are due; each line decoded adds to it.
-    pub versions: u32,
+    /// Answers that are due; each line decoded may add to them.
+    pub replies: &'a mut Replies,
 }
 
 /// Decodes the complete lines of `input` into the batcher's request.
@@ -92,7 +92,7 @@ impl<'a> Decoder<'a, '_, '_> {
             if let Err(why) = self.line(line, at)
                 && self.resume_at.is_none()
             {
-                self.ctx.rejects.count(why, line);
+                self.refuse(why, line);
             }
             at += len + 1;
         }
@@ -102,11 +102,16 @@ impl<'a> Decoder<'a, '_, '_> {
         let open = input.get(at..).unwrap_or(&[]);
         // One byte more may be the carriage return of a line of exactly the limit.
         if open.len() > self.ctx.line_bytes_max + 1 {
-            self.ctx.rejects.count(Reject::LineTooLong, open);
+            self.refuse(Reject::LineTooLong, open);
             self.ctx.tail.skipping = true;
             return Progress::Done { consumed: input.len() };
         }
         Progress::Done { consumed: at }
+    }
+
+    fn refuse(&mut self, why: Reject, line: &[u8]) {
+        self.ctx.rejects.count(why, line);
+        self.ctx.replies.error(why, line);
     }
 
     #[inline]

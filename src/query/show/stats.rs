@@ -6,13 +6,13 @@
 //! core; `ringtail_shard` the sum of all shards, then one of each shard.
 
 use crate::model::{DbId, MeasurementId, ShardId};
-use crate::protocol::telnet::Reject;
+use crate::protocol::{Reject, Speech};
 use crate::query::facts::Facts;
 use crate::route::{Cluster, CoreId};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Found, Lookup, Want};
 use crate::shard::{Counters, Gauges};
-use crate::stats::{self, Doors};
+use crate::stats::{self, Doors, StreamDoor};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,8 +114,11 @@ fn httpd(sums: &BTreeMap<&str, u64>) -> Fields {
 
 fn write(sums: &BTreeMap<&str, u64>) -> Fields {
     let of = |name: &str| sums.get(name).copied().unwrap_or(0);
-    let points = of("http_points_ok") + of("telnet_points_ok");
-    let failed = of("http_points_failed") + of("telnet_points_failed");
+    let all = |what: &str| {
+        let streams = StreamDoor::ALL.iter().map(|door| of(&format!("{}_{what}", door.name())));
+        of(&format!("http_{what}")) + streams.sum::<u64>()
+    };
+    let (points, failed) = (all("points_ok"), all("points_failed"));
     fields([
         ("pointReq", points + failed),
         ("pointReqLocal", points),
@@ -304,10 +307,13 @@ impl Memory {
 fn door_fields(cores: &[Doors]) -> Fields {
     let names = stats::TABLE.iter().map(|spec| spec.name.to_owned());
     let mut all: Fields = names.zip(stats::sums(cores)).collect();
-    for (at, why) in Reject::ALL.iter().enumerate() {
-        let dropped = cores.iter().filter_map(|core| core.telnet_dropped.get(at));
-        let count = dropped.map(stats::Counter::get).sum();
-        all.insert(format!("telnet_dropped_{}", why.name()), count);
+    for door in StreamDoor::ALL {
+        let reasons = Reject::ALL.iter().enumerate();
+        for (at, why) in reasons.filter(|(_, why)| why.occurs_in(Speech::at(door))) {
+            let of = |core: &Doors| core.stream(door).dropped_by.get(at).map(stats::Counter::get);
+            let count = cores.iter().filter_map(of).sum();
+            all.insert(format!("{}_dropped_{}", door.name(), why.name()), count);
+        }
     }
     all
 }

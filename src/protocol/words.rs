@@ -1,9 +1,9 @@
-//! Words and numbers of a telnet line.
+//! Words and numbers of the lines of telnet and Graphite.
 //!
 //! Words are separated by bytes up to 0x20. A word that begins with a quote runs to the next quote
 //! that is followed by a blank or the line's end, blanks inside included.
 
-use super::super::number;
+use super::number;
 
 /// Splits a line into words, without the quotes.
 pub fn split<'a>(line: &'a [u8], out: &mut Vec<&'a [u8]>) {
