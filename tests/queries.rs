@@ -164,3 +164,33 @@ fn users_and_standing_orders_survive_a_restart() {
     let server = start(&data, &[]);
     assert_eq!(ask(&server, all), before);
 }
+
+#[test]
+fn who_asks_is_counted_while_somebody_watches() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    server.query("", "CREATE DATABASE d");
+    assert_eq!(server.get("/debug/requests?seconds=0").text(), "{\n\n}\n");
+    let mut watcher = server.connect();
+    send(&mut watcher, "GET /debug/requests?seconds=1 HTTP/1.1\r\n", b"");
+    // Requests go on until one falls into the window, which opens a moment later.
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let text = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                server.post("/write?db=d", b"m v=1 1");
+                server.query("d", "SHOW SERIES");
+            }
+        });
+        let text = read_answer(&mut watcher, false).text();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        text
+    });
+    assert!(
+        text.starts_with("{\n\"127.0.0.1\": {\"writes\":") && text.ends_with("}\n}\n"),
+        "{text}"
+    );
+    assert!(!text.contains("\"writes\":0,") && !text.contains("\"queries\":0}"), "{text}");
+    let long = server.get("/debug/requests?seconds=99999");
+    assert_eq!((long.status, long.text().ends_with("6h\"}")), (400, true), "{}", long.text());
+}

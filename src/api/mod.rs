@@ -27,6 +27,7 @@ pub mod routes;
 pub mod stream;
 pub mod subscriber;
 mod vars;
+pub mod watch;
 mod write;
 
 pub use crate::query::Facts;

@@ -7,8 +7,9 @@
 use super::front::Front;
 use super::params::Params;
 use super::reply::{self, Reply, TEXT};
+use super::watch::Peer;
 use super::write::Version;
-use super::{debug, kairos, metrics, ping, prometheus, query, vars, write};
+use super::{debug, kairos, metrics, ping, prometheus, query, vars, watch, write};
 use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
@@ -32,6 +33,8 @@ enum Handler {
     /// ringtail's own: `POST /debug/maintain?work=flush|compact`.
     Maintain,
     Vars,
+    /// `/debug/requests`
+    Requests,
     Metrics,
 }
 
@@ -76,14 +79,17 @@ const ROUTES: &[Route] = &[
     },
 ];
 
-/// `/debug/vars` matches by prefix and takes every method.
-const VARS: Route = Route { path: "/debug/vars", methods: ANY, handler: Handler::Vars, ids: false };
+/// These match by prefix and take every method.
+const PREFIXES: &[Route] = &[
+    Route { path: "/debug/vars", methods: ANY, handler: Handler::Vars, ids: false },
+    Route { path: "/debug/requests", methods: ANY, handler: Handler::Requests, ids: false },
+];
 
 /// Every path with one of its methods, and which privilege it needs, for tests: `read` or `write`
 /// on a database, or empty where it is not as simple as that.
 pub fn all() -> Vec<(Method, String, &'static str)> {
     let one = |route: &Route| route.methods.first().cloned().unwrap_or(Method::GET);
-    let own = ROUTES.iter().chain([&VARS]);
+    let own = ROUTES.iter().chain(PREFIXES);
     let own = own.map(|route| (one(route), route.path.to_owned(), ""));
     own.chain(kairos::all()).collect()
 }
@@ -93,6 +99,8 @@ pub(super) struct Head {
     pub method: Method,
     pub headers: HeaderMap,
     pub params: Params,
+    /// Where the request came from.
+    pub peer: Option<Peer>,
     /// Who asks, when users matter.
     pub user: Option<String>,
     /// The form in which answers and errors are wanted.
@@ -103,7 +111,8 @@ impl Head {
     /// A request whose user is not known yet; `query` is that of the URL.
     pub fn new(method: Method, headers: HeaderMap, query: Option<&str>) -> Head {
         let params = Params::parse(query.unwrap_or("").as_bytes());
-        let mut head = Head { method, headers, params, user: None, format: Format::Json };
+        let mut head =
+            Head { method, headers, params, peer: None, user: None, format: Format::Json };
         head.format = Format::of(head.header("accept"));
         head
     }
@@ -162,12 +171,13 @@ where
         let mut head = Head::new(parts.method, parts.headers, parts.uri.query());
         return kairos::answer(front, &mut head, path, body).await;
     }
-    let vars = path.starts_with(VARS.path).then_some(&VARS);
-    let Some(route) = known.or(vars) else { return with_version(not_found()) };
+    let debug = || PREFIXES.iter().find(|route| path.starts_with(route.path));
+    let Some(route) = known.or_else(debug) else { return with_version(not_found()) };
     if !route.methods.is_empty() && !route.methods.contains(&parts.method) {
         return with_version(wrong_method(route));
     }
     let mut head = Head::new(parts.method, parts.headers, parts.uri.query());
+    head.peer = parts.extensions.get::<Peer>().copied();
     let mut reply = if head.method == Method::OPTIONS {
         reply::empty(StatusCode::OK)
     } else {
@@ -201,7 +211,7 @@ impl Handler {
             Handler::Query | Handler::Write | Handler::WriteTwo => Guard::User,
             Handler::Flux | Handler::PromWrite | Handler::PromRead => Guard::User,
             Handler::Maintain => Guard::Admin,
-            Handler::Vars => Guard::Nobody,
+            Handler::Vars | Handler::Requests => Guard::Nobody,
         }
     }
 }
@@ -223,6 +233,9 @@ async fn let_in<E: Env>(front: &Front<E>, handler: Handler, head: &mut Head) -> 
             front.doors().http_auth_failures.add(1);
             return Some(reply::unauthorized(head, &text));
         }
+    }
+    if matches!(handler, Handler::Query | Handler::Write) {
+        watch::note(front, head, handler == Handler::Write);
     }
     let refused = guard == Guard::Admin && !front.may_administer(head);
     refused.then(|| reply::refuse(head, StatusCode::FORBIDDEN, b"error authorizing admin access"))
@@ -248,6 +261,7 @@ where
         Handler::PromRead => prometheus::read(front, head, body).await,
         Handler::Maintain => debug::maintain(front, head).await,
         Handler::Vars => vars::vars(front).await,
+        Handler::Requests => watch::requests(front, head).await,
         Handler::Metrics => metrics::metrics(front).await,
     }
 }

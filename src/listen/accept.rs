@@ -7,6 +7,7 @@
 use super::buffers::Buffers;
 use super::connections::Connections;
 use super::{Front, http, session};
+use crate::api::watch::Peer;
 use crate::env::notify::Notify;
 use crate::env::{Env, Queue, Task};
 use crate::stats::{Counter, StreamDoor};
@@ -146,8 +147,9 @@ async fn serve(
 ) {
     // A connection that ended already shows it at the first read.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     match door {
-        Door::Http => http::serve(front, stream, connection).await,
+        Door::Http => http::serve(front, stream, peer, connection).await,
         Door::Stream(door) => session::serve(front, stream, door, (connection, buffers)).await,
     }
 }

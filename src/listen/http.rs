@@ -8,6 +8,7 @@ use super::Front;
 use super::connections::Connection;
 use super::stream::Stream;
 use crate::api::routes;
+use crate::api::watch::Peer;
 use futures_lite::{AsyncRead, AsyncWrite, future};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -25,7 +26,7 @@ const HEAD_BYTES_MIN: usize = 8192;
 const READ_BYTES_MAX: usize = 256 << 10;
 
 /// Serves a connection until its end.
-pub async fn serve<S>(front: Rc<Front>, stream: S, connection: Rc<Connection>)
+pub async fn serve<S>(front: Rc<Front>, stream: S, peer: Option<Peer>, connection: Rc<Connection>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -36,7 +37,10 @@ where
         let (front, turn) = (front.clone(), turn.clone());
         async move {
             turn.set_working(true);
-            let request = request.map(|inner| Counted { inner, turn: turn.clone() });
+            let mut request = request.map(|inner| Counted { inner, turn: turn.clone() });
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             let reply = routes::answer(front, request).await;
             turn.set_working(false);
             Ok::<_, Infallible>(reply.map(|inner| Sent { inner, turn }))

@@ -7,6 +7,7 @@ use super::admission::{self, SeriesLimits};
 use super::hub::{CoreId, Event, Stream};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Talk, write_bytes};
 use super::queries::{Kill, Queries, QueryInfo};
+use super::tally::{self, Counts, Tally};
 use crate::catalog::{CatalogError, Command, State};
 use crate::model::{ShardId, WriteRequest};
 use crate::shard::scan;
@@ -14,6 +15,7 @@ use crate::shard::{WriteError, Written};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The core that owns the catalog's journal.
 pub const CATALOG_CORE: CoreId = CoreId(0);
@@ -24,6 +26,7 @@ pub struct Cluster {
     mesh: Mesh,
     catalog: Rc<RefCell<State>>,
     queries: Queries,
+    tally: Tally,
     shards: u32,
     cores: u32,
     limits: SeriesLimits,
@@ -40,7 +43,8 @@ impl Cluster {
         let cores = mesh.cores().count() as u32;
         let queries = Queries::new(mesh.here(), cores);
         let limits = SeriesLimits::default();
-        Cluster { mesh, catalog, queries, shards, cores, limits }
+        let tally = Tally::default();
+        Cluster { mesh, catalog, queries, tally, shards, cores, limits }
     }
 
     /// The same view with limits on new series.
@@ -61,6 +65,26 @@ impl Cluster {
     /// The queries of this core.
     pub fn queries(&self) -> &Queries {
         &self.queries
+    }
+
+    /// Who asks this core.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Counts on all cores who asks, for a while.
+    pub async fn watch(&self, time: Duration) -> Counts {
+        let for_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let all = self.mesh.cores();
+        let mut waiting: Vec<_> =
+            all.map(|core| self.mesh.stream(core, Request::Watch { for_ns })).collect();
+        let mut sum = Counts::new();
+        for stream in &mut waiting {
+            if let Event::End(Reply::Watched(counts)) = stream.next().await {
+                tally::add(&mut sum, counts);
+            }
+        }
+        sum
     }
 
     /// The queries of all cores, by number.

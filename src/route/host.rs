@@ -8,6 +8,7 @@ use super::cluster::{CATALOG_CORE, Cluster, core_of};
 use super::hub::{CoreId, Responder};
 use super::message::{Delete, Maintenance, Mesh, Reply, Request, Talk};
 use super::queries::Queries;
+use super::tally::{Counts, Tally};
 use crate::catalog::{CatalogError, Command, Owner, Record, State};
 use crate::env::notify::{Giver, Notify, promise};
 use crate::env::{Env, Queue, Task};
@@ -22,7 +23,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+/// How often it is looked whether anybody still wants to know who asks.
+const WATCH_STEP: Duration = Duration::from_millis(500);
 /// Index entries looked at between two turns of other tasks.
 const STEP_ENTRIES: usize = 4096;
 
@@ -32,6 +36,7 @@ pub struct Host<E: Env> {
     mesh: Mesh,
     catalog: Rc<RefCell<State>>,
     queries: Queries,
+    tally: Tally,
     shards: FixedMap<ShardId, Shard<E>>,
     /// On the catalog's core: questions waiting for the next group.
     decisions: Option<Rc<Decisions>>,
@@ -68,9 +73,10 @@ impl<E: Env> Host<E> {
         let shards = shards.into_iter().map(|shard| (shard.id(), shard)).collect();
         let decisions = owner.as_ref().map(|_| Rc::<Decisions>::default());
         let (mesh, catalog) = (cluster.mesh().clone(), cluster.catalog_copy());
-        let queries = cluster.queries().clone();
+        let (queries, tally) = (cluster.queries().clone(), cluster.tally().clone());
         let admission = Admission::default();
-        let host = Rc::new(Host { env, mesh, catalog, queries, shards, decisions, admission });
+        let host =
+            Rc::new(Host { env, mesh, catalog, queries, tally, shards, decisions, admission });
         if let (Some(owner), Some(decisions)) = (owner, &host.decisions) {
             let task = decide_all(host.mesh.clone(), owner, decisions.clone());
             host.env.spawn(Queue::Ingest, task).detach();
@@ -107,7 +113,9 @@ impl<E: Env> Host<E> {
             Request::Queries => return responder.reply(Reply::Queries(self.queries.list())),
             Request::Kill { id } => return responder.reply(Reply::Killed(self.queries.kill(*id))),
             Request::Scan { .. } | Request::Lookup { .. } | Request::Report => Queue::Query,
-            Request::Delete { .. } | Request::Maintain { .. } => Queue::Query,
+            Request::Delete { .. } | Request::Maintain { .. } | Request::Watch { .. } => {
+                Queue::Query
+            }
         };
         let host = self.clone();
         self.env.spawn(queue, async move { host.answer(request, responder).await }).detach();
@@ -145,12 +153,27 @@ impl<E: Env> Host<E> {
                 None => Reply::Lost,
             },
             Request::Decide { commands } => self.decide(commands).await,
+            Request::Watch { for_ns } => Reply::Watched(self.watch(for_ns, &responder).await),
             Request::Apply { .. } | Request::Queries | Request::Kill { .. } => Reply::Lost,
             Request::Report => Reply::Report(
                 self.shards.values().map(|s| (s.id(), s.counters(), s.gauges())).collect(),
             ),
         };
         responder.reply(reply);
+    }
+
+    /// Counts who asks, until the time is over or nobody wants to know.
+    async fn watch(&self, for_ns: u64, responder: &Responder<Talk>) -> Counts {
+        let window = self.tally.open();
+        let until = self.env.now_mono().saturating_add(for_ns);
+        while !responder.is_cancelled() {
+            let left = until.saturating_sub(self.env.now_mono());
+            if left == 0 {
+                break;
+            }
+            self.env.sleep(Duration::from_nanos(left).min(WATCH_STEP)).await;
+        }
+        window.counts()
     }
 
     async fn decide(&self, commands: Vec<Command>) -> Reply {

@@ -3,6 +3,7 @@
 use super::admission::Admit;
 use super::hub::{Hub, Traffic};
 use super::queries::{Kill, QueryInfo};
+use super::tally::Counts;
 use crate::catalog::{CatalogError, Command, Record};
 use crate::model::batch::NewSeries;
 use crate::model::{DbId, SeriesId, ShardId, TimeRange, WriteRequest};
@@ -43,6 +44,8 @@ pub enum Request {
     Queries,
     /// … stop one of them.
     Kill { id: u64 },
+    /// … count for so long who asks (ns).
+    Watch { for_ns: u64 },
 }
 
 /// What one shard has done and has now.
@@ -66,6 +69,7 @@ pub enum Reply {
     Report(Vec<ShardReport>),
     Queries(Vec<QueryInfo>),
     Killed(Kill),
+    Watched(Counts),
 }
 
 /// Which rows to delete.

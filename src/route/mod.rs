@@ -14,6 +14,7 @@ pub mod hub;
 pub mod mesh;
 pub mod message;
 pub mod queries;
+pub mod tally;
 
 pub use cache::{KeyForm, SeriesCache, SeriesHandle};
 pub use cluster::Cluster;
