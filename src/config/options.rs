@@ -82,6 +82,10 @@ options! {
         "Addresses of the HTTP listeners, a comma list, or none.";
     "https.bind" https_bind: Addresses = "none",
         "Addresses of the HTTPS listeners, a comma list, or none.";
+    "https.certificate" https_certificate: String = "",
+        "PEM file of the certificate chain of the HTTPS listeners.";
+    "https.private-key" https_private_key: String = "",
+        "PEM file of its key; empty = in the same file.";
     "telnet.bind" telnet_bind: Addresses = "127.0.0.1:4242",
         "Addresses of the KairosDB telnet listeners, a comma list, or none.";
     "graphite.bind" graphite_bind: Addresses = "none",

@@ -91,7 +91,7 @@ impl Chunks {
     }
 
     /// The next document that is whole.
-    pub fn next(&mut self) -> Option<Document> {
+    pub fn pop(&mut self) -> Option<Document> {
         self.ready.pop_front()
     }
 
@@ -150,7 +150,7 @@ mod tests {
         parts.into_iter().for_each(|part| chunks.part(part));
         chunks.finish();
         let rows = |one: &Document| one.pieces.iter().map(|(_, range)| range.len()).sum();
-        std::iter::from_fn(|| chunks.next())
+        std::iter::from_fn(|| chunks.pop())
             .map(|one| (rows(&one), one.goes_on, one.partial))
             .collect()
     }

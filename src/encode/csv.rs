@@ -42,7 +42,7 @@ impl Writer {
     }
 
     /// Bytes that wait to be taken.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.out.len()
     }
 

@@ -340,7 +340,7 @@ impl Writer {
 
     /// Writes the documents that are whole.
     fn documents(&mut self) {
-        while let Some(document) = self.chunks.as_mut().and_then(Chunks::next) {
+        while let Some(document) = self.chunks.as_mut().and_then(Chunks::pop) {
             self.document(document);
         }
     }

@@ -67,7 +67,7 @@ impl Writer {
     }
 
     /// Bytes that wait to be taken.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.out.len()
     }
 
@@ -164,7 +164,7 @@ impl Writer {
     }
 
     fn documents(&mut self) {
-        while let Some(document) = self.chunks.as_mut().and_then(Chunks::next) {
+        while let Some(document) = self.chunks.as_mut().and_then(Chunks::pop) {
             self.document(&document);
         }
     }

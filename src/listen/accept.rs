@@ -6,6 +6,7 @@
 
 use super::buffers::Buffers;
 use super::connections::Connections;
+use super::tls::Tls;
 use super::{Front, http, session};
 use crate::api::watch::Peer;
 use crate::env::notify::Notify;
@@ -25,6 +26,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     Http,
+    /// HTTP in TLS.
+    Https,
     Stream(StreamDoor),
 }
 
@@ -32,6 +35,7 @@ pub enum Door {
 #[derive(Clone, Default)]
 pub struct Floor {
     pub connections: Connections,
+    tls: Option<Tls>,
     http: Room,
     telnet: Room,
     graphite: Room,
@@ -40,9 +44,14 @@ pub struct Floor {
 }
 
 impl Floor {
+    /// A floor without connections; HTTPS needs `tls`.
+    pub fn new(tls: Option<Tls>) -> Floor {
+        Floor { tls, ..Floor::default() }
+    }
+
     fn room(&self, door: Door) -> &Room {
         match door {
-            Door::Http => &self.http,
+            Door::Http | Door::Https => &self.http,
             Door::Stream(StreamDoor::Telnet) => &self.telnet,
             Door::Stream(StreamDoor::Graphite | StreamDoor::GraphiteUdp) => &self.graphite,
             Door::Stream(StreamDoor::Pickle) => &self.pickle,
@@ -93,7 +102,7 @@ impl Room {
 fn counters(front: &Front, door: Door) -> Option<[&Counter; 2]> {
     let doors = front.doors();
     match door {
-        Door::Http => Some([&doors.http_connections, &doors.http_accepted]),
+        Door::Http | Door::Https => Some([&doors.http_connections, &doors.http_accepted]),
         Door::Stream(door) => doors.connections(door).map(|[open, accepted, _]| [open, accepted]),
     }
 }
@@ -113,7 +122,7 @@ pub async fn run(front: Rc<Front>, socket: OwnedFd, door: Door, floor: Floor) {
 async fn accept_one(front: &Rc<Front>, listener: &TcpListener, door: Door, floor: &Floor) {
     let config = front.config();
     let (max, idle) = match door {
-        Door::Http => (config.http_max_connections, config.http_idle_timeout),
+        Door::Http | Door::Https => (config.http_max_connections, config.http_idle_timeout),
         Door::Stream(StreamDoor::Telnet) => {
             (config.telnet_max_connections, config.telnet_idle_timeout)
         }
@@ -132,8 +141,9 @@ async fn accept_one(front: &Rc<Front>, listener: &TcpListener, door: Door, floor
     let place = room.take(front, door);
     let entry = floor.connections.enter(front.env.now_mono(), idle);
     let (served, buffers) = (front.clone(), floor.buffers.clone());
+    let tls = floor.tls.clone();
     let task = async move {
-        serve(served, stream, door, (entry.connection.clone(), buffers)).await;
+        serve(served, stream, (door, tls), (entry.connection.clone(), buffers)).await;
         drop((entry, place));
     };
     front.env.spawn(Queue::Ingest, task).detach();
@@ -142,7 +152,7 @@ async fn accept_one(front: &Rc<Front>, listener: &TcpListener, door: Door, floor
 async fn serve(
     front: Rc<Front>,
     stream: TcpStream,
-    door: Door,
+    (door, tls): (Door, Option<Tls>),
     (connection, buffers): (Rc<super::connections::Connection>, Buffers),
 ) {
     // A connection that ended already shows it at the first read.
@@ -150,6 +160,18 @@ async fn serve(
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     match door {
         Door::Http => http::serve(front, stream, peer, connection).await,
+        Door::Https => {
+            let Some(tls) = tls else { return };
+            // A peer that does not finish its greeting is as silent as any other.
+            let greeting = async { tls.0.accept(stream).await.ok() };
+            let ended = async {
+                connection.closing().await;
+                None
+            };
+            if let Some(stream) = future::or(greeting, ended).await {
+                http::serve(front, stream, peer, connection).await;
+            }
+        }
         Door::Stream(door) => session::serve(front, stream, door, (connection, buffers)).await,
     }
 }

@@ -10,6 +10,7 @@ pub mod forward;
 pub mod http;
 mod session;
 mod stream;
+pub mod tls;
 pub mod udp;
 
 pub use accept::Door;

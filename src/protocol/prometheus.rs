@@ -231,10 +231,13 @@ fn read_matcher(matcher: &[u8]) -> Result<Matcher> {
     Ok(out)
 }
 
+/// Name and value of a label.
+pub type Label = (Box<[u8]>, Box<[u8]>);
+
 /// A series of the answer.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Found {
-    pub labels: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub labels: Vec<Label>,
     /// Time (ms) and value.
     pub samples: Vec<(i64, f64)>,
 }

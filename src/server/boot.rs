@@ -12,6 +12,7 @@ use crate::api::Facts;
 use crate::config::Config;
 use crate::env::real::{self, Core, CoreHandle};
 use crate::listen::Door;
+use crate::listen::tls::Tls;
 use crate::route::mesh;
 use crate::shard::store::SHARDS_MAX;
 use crate::stats::{self, StreamDoor};
@@ -32,7 +33,7 @@ const END: Duration = Duration::from_secs(1);
 /// # Errors
 /// `Config` for options that cannot be met, `Failed` for everything else.
 pub fn serve(config: Config) -> Result<(), ServeError> {
-    refuse_missing_doors(&config)?;
+    let tls = tls(&config)?;
     let processors = limits::processors(&config.cores)?;
     let data = lock::take(&config.data_dir)?;
     let cores = processors.len();
@@ -53,7 +54,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         closed,
         users: config.http_auth_enabled,
     };
-    let process = start(config, processors, &data, doors, events)?;
+    let process = start(config, processors, &data, (doors, tls), events)?;
     run(process, &inbox, &report, data)
 }
 
@@ -65,13 +66,15 @@ fn reserve_doors(config: &Config, cores: usize, closed: bool) -> Result<Vec<List
     let udp = Kind::Udp(config.graphite_udp_read_buffer.0);
     let doors = [
         (Door::Http, Kind::Tcp, "http", &config.http_bind),
+        (Door::Https, Kind::Tcp, "https", &config.https_bind),
         (Door::Stream(StreamDoor::Telnet), Kind::Tcp, "telnet", &config.telnet_bind),
         (Door::Stream(StreamDoor::Graphite), Kind::Tcp, "graphite", &config.graphite_bind),
         (Door::Stream(StreamDoor::GraphiteUdp), udp, "graphite-udp", &config.graphite_udp_bind),
         (Door::Stream(StreamDoor::Pickle), Kind::Tcp, "pickle", &config.pickle_bind),
     ];
     let mut all = Vec::new();
-    let open = doors.into_iter().filter(|(door, ..)| !closed || *door == Door::Http);
+    let open =
+        doors.into_iter().filter(|(door, ..)| !closed || matches!(door, Door::Http | Door::Https));
     for (door, kind, name, addresses) in open {
         for address in &addresses.0 {
             all.push((door, name, sockets::reserve(*address, cores, (kind, name))?));
@@ -80,14 +83,19 @@ fn reserve_doors(config: &Config, cores: usize, closed: bool) -> Result<Vec<List
     Ok(all)
 }
 
-fn refuse_missing_doors(config: &Config) -> Result<(), ServeError> {
-    let missing = [("https.bind", &config.https_bind)];
-    match missing.iter().find(|(_, addresses)| !addresses.0.is_empty()) {
-        Some((key, _)) => Err(ServeError::Config(format!(
-            "{key} is set, but this version has no such listener; leave it at none"
-        ))),
-        None => Ok(()),
+/// Certificate and key, when there is a listener that needs them.
+fn tls(config: &Config) -> Result<Option<Tls>, ServeError> {
+    if config.https_bind.0.is_empty() {
+        return Ok(None);
     }
+    let (certificate, key) = (&config.https_certificate, &config.https_private_key);
+    if certificate.is_empty() {
+        let text = "https.bind is set: https.certificate must name a PEM file";
+        return Err(ServeError::Config(text.to_owned()));
+    }
+    let key = if key.is_empty() { certificate } else { key };
+    let loaded = Tls::load(certificate.as_ref(), key.as_ref());
+    loaded.map(Some).map_err(|error| ServeError::Config(format!("https: {error}")))
 }
 
 /// A started process.
@@ -101,7 +109,7 @@ fn start(
     config: Config,
     processors: Vec<Option<usize>>,
     data: &DataDir,
-    doors: Vec<Listener>,
+    (doors, tls): (Vec<Listener>, Option<Tls>),
     events: Sender<Event>,
 ) -> Result<Process, ServeError> {
     let cores = processors.len();
@@ -135,6 +143,7 @@ fn start(
             shared: shared.clone(),
             events: events.clone(),
             sockets,
+            tls: tls.clone(),
         };
         let core = Core { processor, name: format!("ringtail-{number}"), io_memory };
         let handle = real::run_on_core(core, move |env| core::run(plan, env))

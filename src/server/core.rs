@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::env::real::{self, RealEnv};
 use crate::env::{Disk, Env, Queue, Task};
 use crate::listen::accept::{self, Floor};
+use crate::listen::tls::Tls;
 use crate::listen::{Connections, Door, forward, udp};
 use crate::model::ShardId;
 use crate::route::Cluster;
@@ -54,6 +55,8 @@ pub struct Plan {
     pub events: Sender<Event>,
     /// This core's sockets, bound and not listening.
     pub sockets: Vec<(Door, OwnedFd)>,
+    /// Certificate and key of the HTTPS listeners.
+    pub tls: Option<Tls>,
 }
 
 /// Runs a core until the process ends.
@@ -201,7 +204,7 @@ fn watch_catalog(env: &RealEnv, host: Rc<Host<RealEnv>>, events: Sender<Event>) 
 }
 
 async fn serve(plan: Plan, env: &RealEnv, front: Rc<Front<RealEnv>>) -> Result<(), String> {
-    let floor = Floor::default();
+    let floor = Floor::new(plan.tls.clone());
     let connections = floor.connections.clone();
     for (door, socket) in plan.sockets {
         if door == Door::Stream(StreamDoor::GraphiteUdp) {
