@@ -228,3 +228,51 @@ fn double(value: f64, out: &mut Vec<u8>) {
 pub fn numbers(metric: &MetricQuery, point: &Point, start: i64) -> Vec<i64> {
     metric.groupers.iter().map(|grouper| group::number(grouper, point, start)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kairos::request;
+
+    fn metric() -> MetricQuery {
+        let text = br#"{"start_absolute":0,"metrics":[{"name":"m\"","exclude_tags":true}]}"#;
+        request::parse(text, 0).unwrap().metrics.remove(0)
+    }
+
+    fn answer(taken_away: bool) -> String {
+        let (metric, group) = (metric(), Group::default());
+        let mut writer = Writer::default();
+        writer.open_query();
+        let mut all = if taken_away { writer.take() } else { Vec::new() };
+        let head = Head { metric: &metric, kind: Kind::Numbers, group: &group, numbers: &[] };
+        writer.open_result(&head);
+        let values = [Datum::Long(1), Datum::Double(f64::NAN), Datum::Null, Datum::Double(2.0)];
+        let point = |(time, value): (i64, &Datum)| Point { time, value: value.clone() };
+        writer.points(&(0..).zip(&values).map(point).collect::<Vec<_>>());
+        writer.close_result();
+        writer.close_query(Some(4));
+        writer.open_query();
+        writer.close_query(Some(0));
+        writer.finish();
+        all.extend(writer.take());
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn the_number_of_points_stands_first_while_it_can() {
+        let result = r#"{"name":"m\"","group_by":[{"name":"type","type":"number"}],"values":[[0,1],[2,null],[3,2.0]]}"#;
+        let second = r#"{"sample_size":0,"results":[]}"#;
+        let whole = format!(r#"{{"queries":[{{"sample_size":4,"results":[{result}]}},{second}]}}"#);
+        assert_eq!(answer(false), whole);
+        let cut = format!(r#"{{"queries":[{{"results":[{result}],"sample_size":4}},{second}]}}"#);
+        assert_eq!(answer(true), cut);
+    }
+
+    #[test]
+    fn groupers_say_what_they_are() {
+        let mut writer = Writer::default();
+        writer.grouper(&Grouper::Bin { bins: vec![1.5, 20.0] }, 2);
+        let text = String::from_utf8(writer.take()).unwrap();
+        assert_eq!(text, r#"{"name":"bin","bins":[1.5,20.0],"group":{"bin_number":2}}"#);
+    }
+}

@@ -9,16 +9,29 @@ use super::Failure;
 use super::point::{Datum, Point};
 use crate::model::FixedMap;
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Order, Part, Rows};
+use crate::shard::scan::{Order, Part, Rows, ScanError, Summary};
 use std::cmp::Ordering;
+use std::future::Future;
 use std::sync::Arc;
 
 /// Values of a group's tags.
 pub type Values = Arc<[Box<[u8]>]>;
 
+/// A shard's answer, part by part.
+pub trait Parts {
+    /// The next part; `Err` with the outcome at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Part, Result<Summary, ScanError>>>;
+}
+
+impl Parts for Scan {
+    async fn next(&mut self) -> Result<Part, Result<Summary, ScanError>> {
+        Scan::next(self).await
+    }
+}
+
 /// What a shard still has to give.
-struct Lane {
-    scan: Option<Scan>,
+struct Lane<S> {
+    scan: Option<S>,
     /// The group whose turn it is.
     group: Option<Values>,
     /// A part of a group whose turn has not come.
@@ -32,8 +45,8 @@ struct Lane {
 }
 
 /// The merged points; times are in ns.
-pub struct Fetch {
-    lanes: Vec<Lane>,
+pub struct Fetch<S> {
+    lanes: Vec<Lane<S>>,
     order: Order,
     limit: Option<Limit>,
 }
@@ -44,9 +57,9 @@ struct Limit {
     taken: FixedMap<Arc<[u8]>, u64>,
 }
 
-impl Fetch {
+impl<S: Parts> Fetch<S> {
     /// Merges the answers to one request. `limit`: points of each series that are taken.
-    pub fn new(scans: Vec<Scan>, order: Order, limit: Option<u64>) -> Fetch {
+    pub fn new(scans: Vec<S>, order: Order, limit: Option<u64>) -> Fetch<S> {
         let lane = |scan| Lane {
             scan: Some(scan),
             group: None,
@@ -134,7 +147,7 @@ pub fn compare(order: Order, a: &Point, b: &Point) -> Ordering {
     if order == Order::Descending { ascending.reverse() } else { ascending }
 }
 
-impl Lane {
+impl<S: Parts> Lane<S> {
     /// The stream's next rows; `None` at its end.
     async fn part(&mut self) -> Result<Option<Rows>, Failure> {
         loop {
@@ -216,5 +229,107 @@ impl Limit {
         let Some(taken) = self.taken.get_mut(series) else { return false };
         *taken += 1;
         *taken <= self.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Column, ColumnId, FieldNo, FieldType, Values as Stored};
+    use futures_lite::future::block_on;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    impl Parts for VecDeque<Rows> {
+        async fn next(&mut self) -> Result<Part, Result<Summary, ScanError>> {
+            self.pop_front().map(Part::Rows).ok_or(Ok(Summary::default()))
+        }
+    }
+
+    /// A row of the model: group, time, series, value.
+    type Row = (u8, i64, u8, i64);
+
+    fn part(rows: &[Row]) -> Rows {
+        let group: Box<[u8]> = [rows[0].0].into();
+        let id = ColumnId::new(FieldNo(1), FieldType::Integer);
+        let values = Stored::Integer(rows.iter().map(|row| row.3).collect());
+        Rows {
+            group: vec![group].into(),
+            series: (0..=u8::MAX).map(|series| Arc::from([series])).collect(),
+            series_of: rows.iter().map(|row| u32::from(row.2)).collect(),
+            times: rows.iter().map(|row| row.1).collect(),
+            fields: vec![Column { id, values, validity: None }],
+        }
+    }
+
+    fn sort(rows: &mut [Row], order: Order, key: impl Fn(&Row) -> (u8, i64, i64)) {
+        match order {
+            Order::Ascending => rows.sort_by_key(key),
+            Order::Descending => rows.sort_by_key(|row| std::cmp::Reverse(key(row))),
+        }
+    }
+
+    fn fetched(mut fetch: Fetch<VecDeque<Rows>>) -> Vec<(u8, i64, i64)> {
+        let mut out = Vec::new();
+        block_on(async {
+            while let Some(group) = fetch.next_group().await.unwrap() {
+                let mut points = Vec::new();
+                while fetch.next(&mut points).await.unwrap() {}
+                for point in points {
+                    let Datum::Long(value) = point.value else { panic!("longs stay longs") };
+                    out.push((group[0][0], point.time, value));
+                }
+            }
+        });
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn all_points_come_by_group_time_and_value(
+            rows in proptest::collection::vec((0..3u8, 0..12i64, 0..6u8, 0..5i64), 0..80),
+            cuts in proptest::collection::vec(1..6usize, 1..20),
+            descending in any::<bool>(),
+            limit in proptest::option::of(1..5u64),
+        ) {
+            let order = if descending { Order::Descending } else { Order::Ascending };
+            // A series has one row at a time, and lives on one shard.
+            let mut rows = rows;
+            rows.sort_by_key(|row| (row.0, row.2, row.1));
+            rows.dedup_by_key(|row| (row.0, row.2, row.1));
+            let mut cuts = cuts.iter().cycle();
+            let lanes = (0..3u8).map(|shard| {
+                let mut mine: Vec<Row> =
+                    rows.iter().filter(|row| row.2 % 3 == shard).copied().collect();
+                sort(&mut mine, order, |row| (row.0, row.1, i64::from(row.2)));
+                let mut parts = VecDeque::new();
+                for group in mine.chunk_by(|a, b| a.0 == b.0) {
+                    let mut rest = group;
+                    while !rest.is_empty() {
+                        let (some, more) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+                        parts.push_back(part(some));
+                        rest = more;
+                    }
+                }
+                parts
+            });
+            let found = fetched(Fetch::new(lanes.collect(), order, limit));
+            let mut expected = rows.clone();
+            sort(&mut expected, order, |row| (row.0, row.1, row.3));
+            if let Some(limit) = limit {
+                let mut seen: std::collections::BTreeMap<(u8, u8), u64> = Default::default();
+                let mut by_series = expected;
+                sort(&mut by_series, order, |row| (row.0, row.1, i64::from(row.2)));
+                by_series.retain(|row| {
+                    let taken = seen.entry((row.0, row.2)).or_default();
+                    *taken += 1;
+                    *taken <= limit
+                });
+                sort(&mut by_series, order, |row| (row.0, row.1, row.3));
+                expected = by_series;
+            }
+            let expected: Vec<_> = expected.iter().map(|row| (row.0, row.1, row.3)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

@@ -251,3 +251,43 @@ fn datum(value: &Value) -> Datum {
         Value::String(text) => Datum::Text(text.as_ref().into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(time: i64, value: Value) -> States {
+        States::Picked(vec![Some(Picked { time, value, aux: Vec::new() })])
+    }
+
+    fn combined(columns: Vec<Vec<States>>) -> Combined {
+        Combined { columns, first_bucket: 0, len: 1 }
+    }
+
+    #[test]
+    fn columns_of_a_metric_are_one() {
+        let moments = |count, mean, squares| States::Moments {
+            count: vec![count],
+            mean: vec![mean],
+            squares: vec![squares],
+        };
+        // 1 and 3, and 5: mean 3, squares 8.
+        let both = combined(vec![vec![moments(2, 2.0, 2.0)], vec![moments(1, 5.0, 0.0)]]);
+        assert_eq!((both.moments(0), both.count(0)), ((3, 3.0, 8.0), 3));
+        let sum =
+            |high, count| States::SumFloat { high: vec![high], low: vec![0.5], count: vec![count] };
+        let first = |time| picked(time, Value::Float(0.0));
+        let both = combined(vec![vec![sum(1.0, 1), first(7)], vec![sum(2.0, 2), first(5)]]);
+        assert_eq!((both.sum(0), both.count(0), both.first_time(0)), (4.0, 3, Some(5)));
+    }
+
+    #[test]
+    fn the_last_of_two_at_one_time_is_the_greater() {
+        let long = || vec![picked(5, Value::Integer(3)), States::Count(vec![1])];
+        let double = |time, value| vec![picked(time, Value::Float(value)), States::Count(vec![1])];
+        let last = |columns| combined(columns).last(0).map(|picked| picked.value.clone());
+        assert_eq!(last(vec![double(5, 2.5), long()]), Some(Value::Integer(3)));
+        assert_eq!(last(vec![double(5, 3.5), long()]), Some(Value::Float(3.5)));
+        assert_eq!(last(vec![double(6, 2.5), long()]), Some(Value::Float(2.5)));
+    }
+}

@@ -5,7 +5,7 @@
 //! results back, since their groups come one after the other.
 
 use super::Failure;
-use super::aggregate::{Chain, Destination, Saved, Setting, Work};
+use super::aggregate::{Chain, Destination, Saved, Setting, Work, check};
 use super::answer::{Head, Writer, numbers};
 use super::fetch::{Fetch, compare};
 use super::point::Point;
@@ -15,10 +15,11 @@ use super::request::{Aggregator, MetricQuery, Query, RangeKind};
 use super::source::{Group, Kind, Options, Source, failed, own, scans};
 use crate::model::FixedMap;
 use crate::query::{GroupMerge, all};
-use crate::route::cluster::Cluster;
+use crate::route::cluster::{Cluster, Scan};
 use crate::route::message::Delete;
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Order, Output, Request};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -54,6 +55,9 @@ pub async fn query(
     query: &Query,
     door: &mut impl Door,
 ) -> Result<(), Failure> {
+    for metric in &query.metrics {
+        check(&metric.aggregators, query.end, options.now_ns.div_euclid(MS_NS))?;
+    }
     let work = Work::new(options.memory_bytes);
     let writer = Writer::default();
     let mut run = Run { cluster, options, query, door, writer, work, sample: 0, results: 0 };
@@ -141,11 +145,12 @@ struct Part<'a> {
     kind: Kind,
     /// Those that the metric has, sorted as the answer wants them.
     groups: &'a [Group],
+    by_values: &'a FixedMap<&'a [Box<[u8]>], &'a Group>,
 }
 
 /// Where the raw points of a group come from.
 enum Feed<'f> {
-    Shards(&'f mut Fetch),
+    Shards(&'f mut Fetch<Scan>),
     /// They are here, in order, and counted.
     Held(std::vec::IntoIter<Point>),
 }
@@ -204,7 +209,9 @@ impl<'a, D: Door> Run<'a, D> {
         // each group is a question of its own.
         let same_order = groups.is_sorted_by(|a, b| a.values <= b.values);
         let together = groups.len() <= 1 || same_order && !metric.descending;
-        let part = Part { metric, source, kind, groups: &groups };
+        let by_values: FixedMap<&[Box<[u8]>], &Group> =
+            groups.iter().map(|group| (group.values.as_slice(), group)).collect();
+        let part = Part { metric, source, kind, groups: &groups, by_values: &by_values };
         if let Some(limit) = metric.limit.filter(|limit| *limit <= LIMIT_COLLECTED) {
             self.limited(part, limit).await?;
             self.work.release_to(held);
@@ -548,9 +555,11 @@ fn bytes_of(points: &[Point]) -> usize {
 }
 
 /// The group of some values; one that came up since the index was asked has no tags but those.
-fn group_of(part: Part<'_>, values: &[Box<[u8]>]) -> Group {
-    let known = part.groups.iter().find(|group| group.values == values);
-    known.cloned().unwrap_or_else(|| Group { values: values.to_vec(), ..Group::default() })
+fn group_of<'a>(part: Part<'a>, values: &[Box<[u8]>]) -> Cow<'a, Group> {
+    match part.by_values.get(values) {
+        Some(group) => Cow::Borrowed(*group),
+        None => Cow::Owned(Group { values: values.to_vec(), ..Group::default() }),
+    }
 }
 
 /// The tags of the grouper that have one value in a group.

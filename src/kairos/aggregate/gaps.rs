@@ -23,6 +23,25 @@ pub struct Gaps {
     nulls: u64,
 }
 
+/// Refuses a query whose ranges are more than the nulls that may be given: known before anything
+/// is read.
+///
+/// # Errors
+/// Too many ranges.
+pub fn check(sampling: &Sampling, trim: bool, end: Option<i64>, now: i64) -> Result<(), Failure> {
+    let ranges = sampling.ranges();
+    let last = ranges.number(end.map_or(now, |end| end.min(now)));
+    let count = last.saturating_sub(ranges.number(sampling.start));
+    if trim || u64::try_from(count).is_ok_and(|count| count < NULLS_MAX) || count < 0 {
+        return Ok(());
+    }
+    Err(too_many())
+}
+
+fn too_many() -> Failure {
+    Failure::bad(format!("gaps would give more than {NULLS_MAX} points without a value"))
+}
+
 impl Gaps {
     /// `end`: the query's, if it has one.
     pub fn new(sampling: &Sampling, trim: bool, end: Option<i64>, now: i64) -> Gaps {
@@ -35,8 +54,7 @@ impl Gaps {
     fn fill(&mut self, number: i64, out: &mut Vec<Point>) -> Result<(), Failure> {
         self.nulls += 1;
         if self.nulls > NULLS_MAX {
-            let text = format!("gaps would give more than {NULLS_MAX} points without a value");
-            return Err(Failure::bad(text));
+            return Err(too_many());
         }
         out.push(Point { time: self.ranges.start(number), value: Datum::Null });
         Ok(())

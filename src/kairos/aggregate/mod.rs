@@ -149,6 +149,20 @@ impl Chain {
     }
 }
 
+/// Refuses aggregators that would give too much, before anything is read.
+///
+/// # Errors
+/// The first one that would.
+pub fn check(aggregators: &[Aggregator], end: Option<i64>, now: i64) -> Result<(), Failure> {
+    for aggregator in aggregators {
+        if let Aggregator::Range { kind: RangeKind::Gaps { trim, end: own }, sampling } = aggregator
+        {
+            gaps::check(sampling, *trim, own.or(end), now)?;
+        }
+    }
+    Ok(())
+}
+
 fn takes_text(aggregator: &Aggregator) -> bool {
     use RangeKind as R;
     match aggregator {

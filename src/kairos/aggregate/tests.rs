@@ -101,6 +101,8 @@ fn gaps_cover_the_query_and_trimmed_ones_the_points() {
         sampling: sampling(1, Unit::Milliseconds, 0),
     };
     let far = Setting { end: None, now: i64::MAX, ..setting() };
+    assert!(check(std::slice::from_ref(&endless), Some(999_998), i64::MAX).is_ok());
+    assert_eq!(check(std::slice::from_ref(&endless), None, 1_000_000).unwrap_err().status, 400);
     assert_eq!(run_in(&[endless], &far, Vec::new(), 1).unwrap_err().status, 400);
 }
 
