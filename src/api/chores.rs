@@ -4,6 +4,7 @@
 //! continuous queries run when they are due. Both begin one interval after the start.
 
 use super::front::Front;
+use super::kairos;
 use crate::catalog::Command;
 use crate::env::{Env, Queue, Task};
 use crate::influxql::Statement;
@@ -16,8 +17,9 @@ use std::time::Duration;
 /// Shortest time between two looks.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// Starts both, as the options say.
+/// Starts them, as the options say, and what KairosDB's API does by itself.
 pub fn start<E: Env>(front: &Rc<Front<E>>) {
+    kairos::start(front);
     if front.config().retention_enabled {
         let keeper = front.clone();
         let work = async move {

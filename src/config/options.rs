@@ -128,6 +128,10 @@ options! {
         "Database of KairosDB's REST API; made by the first write. A db parameter names another.";
     "kairosdb.ttl" kairosdb_ttl: Duration = "0s",
         "Time to live of points of telnet and KairosDB's REST API that name none; 0 = for ever.";
+    "kairosdb.rollups" kairosdb_rollups: bool = "true",
+        "Run the roll-up tasks of KairosDB's REST API when they are due.";
+    "kairosdb.statistics" kairosdb_statistics: bool = "false",
+        "Write the server's own figures once a minute as metrics kairosdb.* into kairosdb.database.";
     "kairosdb.save-as" kairosdb_save_as: bool = "true",
         "Whether KairosDB's queries may write by the aggregator save_as.";
     "telnet.answer-errors" telnet_answer_errors: bool = "false",

@@ -14,12 +14,14 @@ mod metric;
 mod names;
 mod paths;
 mod query;
+mod rollups;
+mod statistics;
 
 use super::front::Front;
 use super::reply::{self, Reply};
 use super::routes::Head;
 use crate::catalog::Rights;
-use crate::env::Env;
+use crate::env::{Env, Queue, Task};
 use crate::shard::scan::Want;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
@@ -99,6 +101,9 @@ fn rights(handler: Handler, method: &Method) -> Option<Rights> {
         Handler::Metadata => Some(Rights::WRITE),
         Handler::MetricNames | Handler::TagNames | Handler::TagValues => Some(Rights::READ),
         Handler::Features | Handler::MetadataList => Some(Rights::READ),
+        Handler::Rollups | Handler::Rollup if *method == Method::GET => Some(Rights::READ),
+        Handler::RollupStatus => Some(Rights::READ),
+        Handler::Rollups | Handler::Rollup | Handler::Backfill => Some(Rights::WRITE),
         Handler::Version | Handler::HealthCheck | Handler::HealthStatus => None,
         Handler::Query | Handler::QueryTags => Some(Rights::READ),
         Handler::Datapoints | Handler::Delete | Handler::Metric => Some(Rights::WRITE),
@@ -124,6 +129,16 @@ async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Opt
     (!allowed).then(|| answer::error(StatusCode::FORBIDDEN, "not authorized"))
 }
 
+/// Starts what runs by itself, as the options say: roll-ups, and the server's own metrics.
+pub(super) fn start<E: Env>(front: &Rc<Front<E>>) {
+    if front.config().kairosdb_rollups {
+        front.env.spawn(Queue::Query, rollups::run(front.clone())).detach();
+    }
+    if front.config().kairosdb_statistics {
+        front.env.spawn(Queue::Background, statistics::run(front.clone())).detach();
+    }
+}
+
 async fn handle<E, B>(front: &Rc<Front<E>>, route: &Route, call: &Call<'_>, body: B) -> Reply
 where
     E: Env,
@@ -137,6 +152,10 @@ where
         Handler::MetricNames => names::metrics(front, call).await,
         Handler::TagNames => names::tags(front, call, Want::AllTagNames).await,
         Handler::TagValues => names::tags(front, call, Want::AllTagValues).await,
+        Handler::Rollups => rollups::all(front, call, body).await,
+        Handler::Rollup => rollups::one(front, call, body).await,
+        Handler::RollupStatus => rollups::status(front, call),
+        Handler::Backfill => rollups::backfill(front, call).await,
         Handler::Features => features::features(call.arg(0)),
         Handler::Metadata => metadata::text(front, call, body).await,
         Handler::MetadataList => metadata::list(front, call),

@@ -21,6 +21,10 @@ pub enum Handler {
     Features,
     Metadata,
     MetadataList,
+    Rollups,
+    Rollup,
+    RollupStatus,
+    Backfill,
     Version,
     HealthCheck,
     HealthStatus,
@@ -38,6 +42,7 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
 const TEXT: &[Method] = &[Method::GET, Method::POST, Method::DELETE];
+const TASK: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
 
 const ROUTES: &[Route] = &[
@@ -54,6 +59,10 @@ const ROUTES: &[Route] = &[
     Route { pattern: "metadata/{}/{}/{}", methods: TEXT, handler: Handler::Metadata },
     Route { pattern: "metadata/{}/{}", methods: GET, handler: Handler::MetadataList },
     Route { pattern: "metadata/{}", methods: GET, handler: Handler::MetadataList },
+    Route { pattern: "rollups", methods: BOTH, handler: Handler::Rollups },
+    Route { pattern: "rollups/{}", methods: TASK, handler: Handler::Rollup },
+    Route { pattern: "rollups/status/{}", methods: GET, handler: Handler::RollupStatus },
+    Route { pattern: "rollups/backfill/{}", methods: GET, handler: Handler::Backfill },
     Route { pattern: "version", methods: GET, handler: Handler::Version },
     Route { pattern: "health/check", methods: GET, handler: Handler::HealthCheck },
     Route { pattern: "health/status", methods: GET, handler: Handler::HealthStatus },

@@ -112,18 +112,24 @@ where
     {
         return Err(answer::error(StatusCode::FORBIDDEN, "save_as is not allowed"));
     }
-    let options = Options {
-        place: metric::place(&front.cluster.catalog(), &database),
-        now_ns,
+    let options = options(front, &database);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Question { what, text, database, query, options })
+}
+
+/// What a query of a database that begins now is given.
+pub(super) fn options<E: Env>(front: &Front<E>, database: &str) -> Options {
+    let config = front.config();
+    Options {
+        place: metric::place(&front.cluster.catalog(), database),
+        now_ns: front.env.now_wall(),
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
         deadline_ns: match u64::try_from(config.query_timeout.as_nanos()).unwrap_or(u64::MAX) {
             0 => 0,
             limit => front.env.now_mono().saturating_add(limit),
         },
         series_max: config.query_max_series as u64,
-    };
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Question { what, text, database, query, options })
+    }
 }
 
 async fn begin<E, B>(front: &Rc<Front<E>>, call: &Call<'_>, sent: B, what: What) -> Reply

@@ -9,6 +9,7 @@ mod fields;
 mod groupers;
 pub mod json;
 mod metric;
+pub mod rollup;
 #[cfg(test)]
 mod tests;
 
