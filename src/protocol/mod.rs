@@ -11,6 +11,7 @@ pub mod kairos;
 pub mod line;
 pub mod number;
 pub mod pickle;
+pub mod points;
 pub mod prometheus;
 pub mod reject;
 pub mod telnet;

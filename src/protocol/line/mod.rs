@@ -9,7 +9,7 @@ mod exact;
 mod fast;
 mod fields;
 mod key;
-mod report;
+pub(super) mod report;
 mod split;
 pub mod stamp;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub(super) mod fill;
 mod grouped;
 mod groups;
+mod into;
 mod join;
 mod nested;
 mod outline;
@@ -21,7 +22,7 @@ use super::gather::ask;
 use super::plan::Timing;
 use super::plan::condition;
 use super::plan::expr::Scope;
-use super::result::{Series, Sink};
+use super::result::{ResultPart, Series, Sink};
 use super::source::Stored;
 use super::{Context, QueryError};
 use crate::influxql::ast::{Fill, Select};
@@ -29,6 +30,7 @@ use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
 use crate::route::cluster::Scan;
 use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, Want};
+use into::Into;
 use outline::{Body, Member, Outline, Unit, outline};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,9 +66,21 @@ pub(super) async fn run(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     validate(query).map_err(QueryError::Refused)?;
-    if query.target.is_some() {
-        return Err(QueryError::NotSupported("INTO".to_owned()));
-    }
+    let Some(mut into) = Into::new(context, query)? else {
+        return run_units(context, query, sink).await;
+    };
+    let ran = run_units(context, query, &mut into).await;
+    into.failed.take().map_or(ran, Err)?;
+    let series = into.finish().await?;
+    Ok(sink.part(ResultPart::of_series(context.statement_id, series)).await?)
+}
+
+/// Gives the series of all names.
+async fn run_units(
+    context: Context<'_>,
+    query: &Select,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
     let outline = outline(context, query, 0).await?;
     let shape = Shape::new(context, &outline, None)?;
     let forwards = outline.units.iter();
@@ -146,6 +160,9 @@ impl<'a> Shape<'a> {
         let mut group_by = outline.dimensions.clone();
         let Some(frame) = frame else {
             window.widen_series(nested_limits(outline));
+            if fill == Fill::Null && select.target.is_some() {
+                fill = Fill::None;
+            }
             let descending = select.is_descending();
             return Ok(Shape { outline, timing, group_by, descending, fill, window });
         };
