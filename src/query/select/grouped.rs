@@ -14,7 +14,8 @@ use super::groups::GroupMerge;
 use super::join::{Row, join};
 use super::nested::{self, Inner};
 use super::outline::{Member, Unit};
-use super::{Question, Shape};
+use super::window::Window;
+use super::{Question, Shape, newest};
 use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
 use crate::shard::scan::expr::{RowsView, eval};
@@ -48,28 +49,26 @@ pub(super) async fn run(
     }
     timing.in_zone(data)?;
     check_buckets(context, &timing, data)?;
-    let mut merge = GroupMerge::new(Vec::new(), shape.order(), calls.aggregates.clone());
-    for member in &unit.members {
-        lanes(context, (shape, unit, member), (&timing, &calls), &mut merge).await?;
-    }
     let plan = Plan { shape, calls, columns, timing };
+    if let Some(needed) = plan.newest_rows(unit) {
+        for range in newest::ranges(&plan.timing, data, needed) {
+            let mut merge = plan.scatter(context, unit, range).await?;
+            let Some(group) = merge.next().await? else { continue };
+            let head = shape.series(unit, &group.values);
+            let rows = plan.rows(group, context.options.memory_bytes).await?;
+            if rows.len() as u64 >= needed {
+                plan.give(context, &mut window, (head, rows), sink).await?;
+                return Ok(());
+            }
+        }
+    }
+    let mut merge = plan.scatter(context, unit, plan.timing.range).await?;
     while let Some(group) = merge.next().await? {
         let head = shape.series(unit, &group.values);
         let rows = plan.rows(group, context.options.memory_bytes).await?;
-        if rows.is_empty() {
-            continue;
-        }
-        window.next_series();
-        if window.series_done() {
+        if !rows.is_empty() && !plan.give(context, &mut window, (head, rows), sink).await? {
             break;
         }
-        let range = window.take(rows.len());
-        if range.is_empty() {
-            continue;
-        }
-        let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
-        let series = plan.project(head, rows);
-        sink.part(ResultPart::of_series(context.statement_id, series)).await?;
     }
     Ok(())
 }
@@ -78,7 +77,7 @@ pub(super) async fn run(
 async fn lanes(
     context: Context<'_>,
     (shape, unit, member): (&Shape<'_>, &Unit<'_>, &Member<'_>),
-    (timing, calls): (&Timing, &Calls),
+    (timing, range, calls): (&Timing, TimeRange, &Calls),
     merge: &mut GroupMerge,
 ) -> Result<(), QueryError> {
     let fields = unit.fields_of(member);
@@ -86,7 +85,7 @@ async fn lanes(
         Member::Stored { stored, times } => {
             let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
             let output = Output::Aggregates { buckets, aggregates };
-            let question = Question { fields: &fields, range: timing.range, output };
+            let question = Question { fields: &fields, range, output };
             let Some(request) = shape.request(context, unit, stored, question)? else {
                 return Ok(());
             };
@@ -94,7 +93,7 @@ async fn lanes(
             super::scans(context, &request, *times).into_iter().for_each(|scan| merge.add(scan));
         }
         Member::Nested { query, unit: inner, .. } => {
-            let inner = Inner { query, unit: *inner, range: timing.range };
+            let inner = Inner { query, unit: *inner, range };
             let aggregates = (timing.buckets.clone(), calls.aggregates.as_slice());
             let from = nested::Place { shape, unit, fields: &fields };
             merge.add_held(nested::groups(context, from, inner, aggregates).await?);
@@ -137,6 +136,56 @@ fn check_buckets(context: Context<'_>, timing: &Timing, data: TimeRange) -> Resu
 }
 
 impl Plan<'_> {
+    /// Rows of the answer when they are the newest ones of a single group, so that looking at the
+    /// newest buckets first may be enough; `None`: all buckets have to be looked at.
+    fn newest_rows(&self, unit: &Unit<'_>) -> Option<u64> {
+        let shape = self.shape;
+        let even = matches!(self.timing.buckets, Buckets::Even { .. });
+        let plain = !matches!(shape.fill, Fill::Previous | Fill::Linear);
+        let stored = |member: &Member<'_>| matches!(member, Member::Stored { .. });
+        let single = shape.group_by.is_empty() && unit.members.iter().all(stored);
+        let fits = shape.descending && even && plain && single;
+        self.rows_needed().filter(|_| fits && self.calls.looks_back() == 0)
+    }
+
+    /// Asks all members for a range of time.
+    async fn scatter(
+        &self,
+        context: Context<'_>,
+        unit: &Unit<'_>,
+        range: TimeRange,
+    ) -> Result<GroupMerge, QueryError> {
+        let shape = self.shape;
+        let aggregates = self.calls.aggregates.clone();
+        let mut merge = GroupMerge::new(Vec::new(), shape.order(), aggregates);
+        for member in &unit.members {
+            let asked = (&self.timing, range, &self.calls);
+            lanes(context, (shape, unit, member), asked, &mut merge).await?;
+        }
+        Ok(merge)
+    }
+
+    /// Hands on the rows of a series that are part of the answer; false when no later series is.
+    async fn give(
+        &self,
+        context: Context<'_>,
+        window: &mut Window,
+        (head, rows): (Series, Vec<Row>),
+        sink: &mut impl Sink,
+    ) -> Result<bool, QueryError> {
+        window.next_series();
+        if window.series_done() {
+            return Ok(false);
+        }
+        let range = window.take(rows.len());
+        if !range.is_empty() {
+            let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
+            let series = self.project(head, rows);
+            sink.part(ResultPart::of_series(context.statement_id, series)).await?;
+        }
+        Ok(true)
+    }
+
     /// The rows of one group.
     async fn rows(&self, mut group: Group, memory_bytes: usize) -> Result<Vec<Row>, QueryError> {
         let mut calls = Vec::with_capacity(self.calls.calls.len());

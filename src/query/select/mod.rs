@@ -11,6 +11,7 @@ mod groups;
 mod into;
 mod join;
 mod nested;
+mod newest;
 mod outline;
 mod raw;
 mod rows;
