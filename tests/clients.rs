@@ -113,6 +113,16 @@ fn influxdb_python() {
 }
 
 #[test]
+fn influxdb_client_of_version_2() {
+    let (_dir, server) = server();
+    server.query("", "CREATE DATABASE v2client");
+    if run_python(&server, "influxdb_client", "influxdb_client.py", &["http"]) {
+        let count = "SELECT count(load) FROM cpu";
+        assert!(server.query("v2client", count).contains("[\"1970-01-01T00:00:00Z\",20]"));
+    }
+}
+
+#[test]
 fn influx_node() {
     let (_dir, server) = server();
     let modules = installed().join("node_modules");
@@ -178,7 +188,7 @@ fn collectd() {
     let expected = [
         "collectd.web01.load.load.shortterm",
         "collectd_udp.web01.memory.memory-free",
-        "memory.memory.free",
+        "memory.free.memory",
         "collectd_http.memory",
     ];
     for name in expected {
