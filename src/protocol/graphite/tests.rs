@@ -177,7 +177,7 @@ fn model(rules: &Rules, line: &str, now_ns: i64) -> Option<(String, String, i64,
         "N" => now_ns,
         text => {
             let seconds = number(text)?;
-            if seconds.trunc() == -1.0 { now_ns } else { (seconds * 1e9) as i64 }
+            if seconds.trunc() == -1.0 { now_ns } else { (seconds * 1e9).round() as i64 }
         }
     };
     if time.checked_abs()? > 9_000_000_000_000_000_000 {
