@@ -106,7 +106,7 @@ async fn run<E: Env>(
         now_ns: now,
         chunk: None,
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
-        timeout_ns: u64::try_from(config.query_timeout.as_nanos()).unwrap_or(u64::MAX),
+        deadline_ns: front.query_deadline(),
         limits: Limits::default(),
     };
     let running = front.enter_query(&statement.to_string(), &db)?;

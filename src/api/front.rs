@@ -144,6 +144,14 @@ impl<E: Env> Front<E> {
         Ok(Running { entry, front: self.clone() })
     }
 
+    /// When a query that begins now has to end (monotonic ns); 0 = never.
+    pub(super) fn query_deadline(&self) -> u64 {
+        match u64::try_from(self.config().query_timeout.as_nanos()).unwrap_or(u64::MAX) {
+            0 => 0,
+            limit => self.env.now_mono().saturating_add(limit),
+        }
+    }
+
     /// The longest a write waits (the option is a time-out, so zero means no waiting limit).
     pub(super) fn write_timeout(&self) -> Option<Duration> {
         Some(self.config().write_timeout).filter(|limit| !limit.is_zero())

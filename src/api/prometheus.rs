@@ -164,7 +164,7 @@ fn options<E: Env>(front: &Front<E>, head: &Head) -> query::Options {
         now_ns: front.env.now_wall(),
         chunk: None,
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
-        timeout_ns: u64::try_from(config.query_timeout.as_nanos()).unwrap_or(u64::MAX),
+        deadline_ns: front.query_deadline(),
         limits: Limits { select_series: config.query_max_series as u64, ..Limits::default() },
     }
 }

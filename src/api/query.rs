@@ -81,7 +81,6 @@ where
         |key| Some(params.get(key)).filter(|name: &&str| !name.is_empty()).map(str::to_owned);
     let chunk = chunk_rows(&params);
     let config = front.config();
-    let timeout = u64::try_from(config.query_timeout.as_nanos()).unwrap_or(u64::MAX);
     let options = query::Options {
         db: name("db"),
         rp: name("rp"),
@@ -89,7 +88,7 @@ where
         now_ns: front.env.now_wall(),
         chunk,
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
-        timeout_ns: timeout,
+        deadline_ns: front.query_deadline(),
         server: front.server.clone(),
         user: head.user.clone(),
         limits: Limits {
@@ -195,11 +194,12 @@ async fn listed<E: Env>(front: &Rc<Front<E>>, question: &Question, sink: &mut Ou
         Ok(running) => {
             let run = query::run(&front.cluster, statements, options, &running.entry, sink);
             let late = async {
-                front.env.sleep(Duration::from_nanos(options.timeout_ns)).await;
+                let left = options.deadline_ns.saturating_sub(front.env.now_mono());
+                front.env.sleep(Duration::from_nanos(left)).await;
                 running.entry.stop(Stop::Timeout);
                 future::pending().await
             };
-            match options.timeout_ns {
+            match options.deadline_ns {
                 0 => run.await.is_err(),
                 _ => future::or(run, late).await.is_err(),
             }

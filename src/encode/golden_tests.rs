@@ -35,7 +35,7 @@ fn options() -> Options {
         now_ns: 90 * S,
         chunk: None,
         memory_bytes: 64 << 20,
-        timeout_ns: 0,
+        deadline_ns: 0,
         limits: Limits::default(),
     }
 }

@@ -167,7 +167,7 @@ pub struct Combined {
 }
 
 impl Combined {
-    fn each<'s>(&'s self) -> impl Iterator<Item = &'s States> {
+    fn each(&self) -> impl Iterator<Item = &States> {
         self.columns.iter().flatten()
     }
 

@@ -331,8 +331,9 @@ impl<'a, D: Door> Run<'a, D> {
         let all_keys: BTreeSet<_> =
             part.groups.iter().flat_map(|group| group.tags.keys().cloned()).collect();
         let all_keys: Vec<Box<[u8]>> = all_keys.into_iter().collect();
-        let place = |key: &Box<[u8]>| all_keys.iter().position(|known| known == key);
-        let places: Vec<Option<usize>> = Self::group_by(part.metric).iter().map(place).collect();
+        let place = |key: &[u8]| all_keys.iter().position(|known| known.as_ref() == key);
+        let keys = Self::group_by(part.metric);
+        let places: Vec<Option<usize>> = keys.iter().map(|key| place(key)).collect();
         let filter = part.source.filter.clone();
         let request = self.row_request(part, filter, all_keys.clone(), Some(limit));
         let order = request.order;
@@ -564,10 +565,10 @@ fn group_of<'a>(part: Part<'a>, values: &[Box<[u8]>]) -> Cow<'a, Group> {
 
 /// The tags of the grouper that have one value in a group.
 fn single_values(metric: &MetricQuery, group: &Group) -> BTreeMap<Box<str>, String> {
-    let single = |key: &Box<str>| {
+    let single = |key: &str| {
         let values = group.tags.get(key.as_bytes()).filter(|values| values.len() == 1)?;
         let value = String::from_utf8_lossy(values.first()?).into_owned();
-        Some((key.clone(), value))
+        Some((key.into(), value))
     };
-    metric.group_tags.iter().flatten().filter_map(single).collect()
+    metric.group_tags.iter().flatten().filter_map(|key| single(key)).collect()
 }

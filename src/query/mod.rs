@@ -57,8 +57,8 @@ pub struct Options {
     pub chunk: Option<usize>,
     /// Bytes of state that this query may hold on one shard, and here.
     pub memory_bytes: usize,
-    /// Longest time that one shard may scan (ns); 0 = no limit.
-    pub timeout_ns: u64,
+    /// The instant at which the query ends, by the monotonic clock of all cores (ns); 0 = no limit.
+    pub deadline_ns: u64,
     pub limits: Limits,
 }
 

@@ -124,10 +124,7 @@ pub(super) fn options<E: Env>(front: &Front<E>, database: &str) -> Options {
         place: metric::place(&front.cluster.catalog(), database),
         now_ns: front.env.now_wall(),
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
-        deadline_ns: match u64::try_from(config.query_timeout.as_nanos()).unwrap_or(u64::MAX) {
-            0 => 0,
-            limit => front.env.now_mono().saturating_add(limit),
-        },
+        deadline_ns: front.query_deadline(),
         series_max: config.query_max_series as u64,
     }
 }

@@ -193,7 +193,7 @@ fn texts_pass_numbers_and_become_numbers_by_counting() {
     let texts = || vec![text(1, "a"), text(2, "b")];
     let as_text = Setting { text: true, ..setting() };
     let scale = Aggregator::Scale { factor: 3.0 };
-    assert_eq!(run_in(&[scale.clone()], &as_text, texts(), 1).unwrap(), texts());
+    assert_eq!(run_in(std::slice::from_ref(&scale), &as_text, texts(), 1).unwrap(), texts());
     let count = ranged(RangeKind::Count, 100);
     let found = run_in(&[count, scale], &as_text, texts(), 1).unwrap();
     assert_eq!(numbers(&found), [(1, 6.0)]);

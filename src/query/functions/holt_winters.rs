@@ -197,12 +197,7 @@ impl Model {
             return Vec::new();
         };
         for factor in [&mut *alpha, &mut *beta, &mut *gamma, &mut *phi] {
-            if *factor > 1.0 {
-                *factor = 1.0;
-            }
-            if *factor < 0.0 {
-                *factor = 0.0;
-            }
+            *factor = factor.clamp(0.0, 1.0);
         }
         let (alpha, beta, gamma, phi) = (*alpha, *beta, *gamma, *phi);
         let (mut level, mut trend, mut damping) = (*level, *trend, phi);

@@ -221,7 +221,7 @@ impl<'a> Shape<'a> {
             output: question.output,
             order: self.order(),
             memory_bytes: context.options.memory_bytes,
-            deadline_ns: context.options.timeout_ns,
+            deadline_ns: context.options.deadline_ns,
         })))
     }
 

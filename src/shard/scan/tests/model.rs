@@ -280,14 +280,7 @@ fn state(request: &Request, aggregate: &Aggregate, points: &[&Point]) -> String 
         States::Moments { .. } => {}
         States::Kept(all) => all[0].points = kept(aggregate.function, points, value, aux),
         States::Samples(all) => {
-            let mut entries: Vec<&&Point> = points.iter().collect();
-            entries.sort_by(|a, b| {
-                let by_value = compare_values(&value(a), &value(b));
-                let distinct = aggregate.function == Function::Distinct;
-                let by_key = if distinct { Ordering::Equal } else { a.1.cmp(&b.1) };
-                a.0.cmp(&b.0).then(by_key).then(by_value)
-            });
-            for point in entries {
+            for point in in_order(aggregate.function, points, value) {
                 let value = value(point);
                 let seen = aggregate.function == Function::Distinct
                     && all[0].values.iter().any(|held| compare_values(held, &value).is_eq());
@@ -300,6 +293,21 @@ fn state(request: &Request, aggregate: &Aggregate, points: &[&Point]) -> String 
         }
     }
     show(&states, 0)
+}
+
+/// Points by time; of equal times by series, or by value where series do not matter.
+fn in_order<'a>(
+    function: Function,
+    points: &[&'a Point],
+    value: impl Fn(&Point) -> Value,
+) -> Vec<&'a Point> {
+    let mut entries = points.to_vec();
+    entries.sort_by(|a, b| {
+        let by_value = compare_values(&value(a), &value(b));
+        let by_key = if function == Function::Distinct { Ordering::Equal } else { a.1.cmp(&b.1) };
+        a.0.cmp(&b.0).then(by_key).then(by_value)
+    });
+    entries
 }
 
 /// The points that stay, looked for one by one.
