@@ -6,6 +6,8 @@
 //! down again; a statement behind `! ` keeps the answer that stands there, because ringtail
 //! differs on purpose.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
 #[path = "common/mod.rs"]
 mod common;
 

@@ -7,10 +7,7 @@
 //! evaluation methods of elementary functions suitable for SIMD computation") for the exponential,
 //! powers by squaring the mantissa.
 
-#![expect(
-    clippy::excessive_precision,
-    reason = "coefficients stand as they are published"
-)]
+#![expect(clippy::excessive_precision, reason = "coefficients stand as they are published")]
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, LN_10, PI, SQRT_2};
 
