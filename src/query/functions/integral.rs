@@ -4,11 +4,13 @@
 //! a line crosses the border of a bucket it is cut there. Of points with equal times the last one
 //! counts. The last bucket is left out when its last point lies on its border, since it has no area
 //! yet. What lies between two buckets with points belongs to the later one. All of this as InfluxDB
-//! has it, also that a bucket is named by its end under ORDER BY time DESC, and that an integral
-//! without buckets stands at time 0, which is that border for it.
+//! has it, also that a bucket is named by its end under ORDER BY time DESC, that an integral of
+//! floats without buckets stands at time 0, which is that border for it, and that integers take
+//! the first piece behind a border to reach from the value before it to the value at the border.
 
 use super::{Stream, number, timed};
 use crate::model::Value;
+use crate::model::time::TIME_MIN;
 use crate::query::select::fill::Timed;
 
 /// The areas in `unit_ns` times the unit of the values.
@@ -23,39 +25,53 @@ pub fn integral(
     let mut window = (0, 0);
     let mut sum = 0.0;
     for (at, value) in values {
+        let whole = !matches!(value, Value::Float(_));
         let Some(value) = number(&value) else { continue };
         let Some((mut earlier, mut known)) = before.replace((at, value)) else {
-            window = window_of(at, stream);
+            window = window_of(at, stream, whole);
             continue;
         };
         if earlier == at {
             continue;
         }
+        let mut reached = value;
         if stream.timing.width_ns > 0 && is_behind(at, window.1, stream.descending) {
             let border = window.1;
             if earlier != border {
                 let slope = (value - known) / at.wrapping_sub(earlier) as f64;
                 let cut = slope * border.wrapping_sub(earlier) as f64 + known;
                 sum += 0.5 * (cut + known) * units(earlier, border);
-                (earlier, known) = (border, cut);
+                earlier = border;
+                if whole {
+                    reached = cut;
+                } else {
+                    known = cut;
+                }
             }
             out.push(timed(window.0, Value::Float(sum)));
-            window = window_of(at, stream);
+            window = window_of(at, stream, whole);
             sum = 0.0;
         }
-        sum += 0.5 * (value + known) * units(earlier, at);
+        sum += 0.5 * (reached + known) * units(earlier, at);
     }
     if before.is_some_and(|(at, _)| at != window.0) {
-        out.push(timed(window.0, Value::Float(sum)));
+        // The beginning of all time is shown as 0.
+        let start = if window.0 == TIME_MIN { 0 } else { window.0 };
+        out.push(timed(start, Value::Float(sum)));
     }
     out
 }
 
 /// First and last border of an instant's bucket, in the direction of the stream.
-fn window_of(at: i64, stream: Stream<'_>) -> (i64, i64) {
+fn window_of(at: i64, stream: Stream<'_>, whole: bool) -> (i64, i64) {
     let timing = stream.timing;
     if timing.width_ns == 0 {
-        return (0, 0);
+        let (first, end) = (timing.range.first, timing.range.last.saturating_add(1));
+        return match (whole, stream.descending) {
+            (false, _) => (0, 0),
+            (true, false) => (first, end),
+            (true, true) => (end, first),
+        };
     }
     let bucket = timing.bucket(at);
     let (start, end) = (timing.start(bucket), timing.start(bucket.saturating_add(1)));
@@ -96,6 +112,25 @@ mod tests {
         assert_eq!(areas(&back, 0, true), []);
         let expected = [(90, -100.0), (90, 0.0), (30, -180.0), (30, 0.0)];
         assert_eq!(areas(&back, 30, true), expected);
+    }
+
+    #[test]
+    fn integers_have_a_border_of_their_own() {
+        let buckets = Buckets::Even { width_ns: 40, offset_ns: 0 };
+        let range = TimeRange::new(5, 199);
+        let mut timing = Timing { range, buckets, width_ns: 40, offset_ns: 0, zone: None };
+        let points = [(1, 3), (12, 5), (33, -2), (47, 7), (95, 1), (111, 4)];
+        let areas = |timing: &Timing| -> Vec<(i64, f64)> {
+            let stream = Stream { timing, descending: false, memory_bytes: 0 };
+            let values = points.iter().map(|(at, value)| (*at, Value::Integer(*value)));
+            let area = |(at, point): Timed| (at, number(&point.value.unwrap()).unwrap());
+            integral(values, 1, stream).into_iter().map(area).collect()
+        };
+        assert_eq!(areas(&timing), [(0, 77.25), (40, 164.6875), (80, 114.0625)]);
+        (timing.buckets, timing.width_ns) = (Buckets::One, 0);
+        assert_eq!(areas(&timing), [(5, 342.5)]);
+        timing.range = TimeRange::ALL;
+        assert_eq!(areas(&timing), [(0, 342.5)]);
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Universe {
         universe.fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
         universe
     }
+
+    /// Whether a name is that of a tag.
+    pub fn has_tag(&self, name: &str) -> bool {
+        self.tags.contains(name.as_bytes()) || self.labels.contains(name)
+    }
 }
 
 /// Whether the tag keys of the sources have to be known.

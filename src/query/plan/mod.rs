@@ -9,6 +9,7 @@ pub mod columns;
 pub mod condition;
 pub mod expr;
 pub mod transforms;
+pub mod types;
 
 pub use buckets::Timing;
 pub use columns::Selected;

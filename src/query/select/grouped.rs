@@ -18,7 +18,7 @@ use super::window::Window;
 use super::{Question, Shape, newest};
 use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
-use crate::shard::scan::expr::{RowsView, eval};
+use crate::shard::scan::expr::{RowsView, eval, push};
 use crate::shard::scan::{Buckets, Expr, Group, Output, ScanError, States};
 use std::borrow::Cow;
 
@@ -55,9 +55,9 @@ pub(super) async fn run(
             let mut merge = plan.scatter(context, unit, range).await?;
             let Some(group) = merge.next().await? else { continue };
             let head = shape.series(unit, &group.values);
-            let rows = plan.rows(group, context.options.memory_bytes).await?;
-            if rows.len() as u64 >= needed {
-                plan.give(context, &mut window, (head, rows), sink).await?;
+            let points = plan.points_of(group, context.options.memory_bytes).await?;
+            if points.iter().all(|points| points.len() as u64 >= needed) {
+                plan.give(context, &mut window, (head, points), sink).await?;
                 return Ok(());
             }
         }
@@ -65,8 +65,9 @@ pub(super) async fn run(
     let mut merge = plan.scatter(context, unit, plan.timing.range).await?;
     while let Some(group) = merge.next().await? {
         let head = shape.series(unit, &group.values);
-        let rows = plan.rows(group, context.options.memory_bytes).await?;
-        if !rows.is_empty() && !plan.give(context, &mut window, (head, rows), sink).await? {
+        let points = plan.points_of(group, context.options.memory_bytes).await?;
+        let any = points.iter().any(|points| !points.is_empty());
+        if any && !plan.give(context, &mut window, (head, points), sink).await? {
             break;
         }
     }
@@ -145,7 +146,7 @@ impl Plan<'_> {
         let stored = |member: &Member<'_>| matches!(member, Member::Stored { .. });
         let single = shape.group_by.is_empty() && unit.members.iter().all(stored);
         let fits = shape.descending && even && plain && single;
-        self.rows_needed().filter(|_| fits && self.calls.looks_back() == 0)
+        self.rows_needed().filter(|_| fits)
     }
 
     /// Asks all members for a range of time.
@@ -170,24 +171,29 @@ impl Plan<'_> {
         &self,
         context: Context<'_>,
         window: &mut Window,
-        (head, rows): (Series, Vec<Row>),
+        (head, points): (Series, Vec<Vec<Timed>>),
         sink: &mut impl Sink,
     ) -> Result<bool, QueryError> {
         window.next_series();
         if window.series_done() {
             return Ok(false);
         }
-        let range = window.take(rows.len());
-        if !range.is_empty() {
-            let rows: Vec<Row> = rows.into_iter().take(range.end).skip(range.start).collect();
+        // LIMIT and OFFSET count the points of each function, not the rows that they make together.
+        let points = points.into_iter().map(|points| window.cut(points)).collect();
+        let rows = join(points, self.shape.descending);
+        if !rows.is_empty() {
             let series = self.project(head, rows);
             sink.part(ResultPart::of_series(context.statement_id, series)).await?;
         }
         Ok(true)
     }
 
-    /// The rows of one group.
-    async fn rows(&self, mut group: Group, memory_bytes: usize) -> Result<Vec<Row>, QueryError> {
+    /// The points of each call in one group.
+    async fn points_of(
+        &self,
+        mut group: Group,
+        memory_bytes: usize,
+    ) -> Result<Vec<Vec<Timed>>, QueryError> {
         let mut calls = Vec::with_capacity(self.calls.calls.len());
         for (at, call) in self.calls.calls.iter().enumerate() {
             // States that a later call needs as well are copied.
@@ -204,7 +210,7 @@ impl Plan<'_> {
             let points = self.filled(call, points, memory_bytes)?;
             calls.push(self.transformed(call, points, memory_bytes).await?);
         }
-        Ok(join(calls, self.shape.descending))
+        Ok(calls)
     }
 
     /// What functions over streams make of the points; those before the query's range left out.
@@ -246,16 +252,22 @@ impl Plan<'_> {
     fn points(&self, call: &Call, states: &mut States, first_bucket: i64) -> Vec<Timed> {
         let one = self.timing.buckets == Buckets::One;
         let own_time = call.kind.keeps_own_times() || one && self.calls.keeps_time();
-        let count = states.len();
         let mut out = Vec::new();
-        for at in 0..count {
+        // Points with times of their own come forwards within a bucket, also where buckets go
+        // backwards.
+        let kept = matches!(states, States::Kept(_));
+        let mut order: Vec<usize> = (0..states.len()).collect();
+        if self.shape.descending && kept {
+            order.reverse();
+        }
+        for at in order {
             let start = self.timing.start(first_bucket.saturating_add(at as i64));
             for point in finish(call.kind, states, at) {
                 let time = if own_time { point.time.unwrap_or(start) } else { start };
                 out.push((time, point));
             }
         }
-        if self.shape.descending {
+        if self.shape.descending && !kept {
             // Points of equal times stay in their order.
             out.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         }
@@ -313,15 +325,26 @@ impl Plan<'_> {
         let times: Vec<i64> = rows.iter().map(|(at, _)| *at).collect();
         let computed = self.columns.iter().any(|column| !matches!(column, Expr::Field(_)));
         let inputs = self.calls.calls.len() + self.calls.aux.len();
+        // The number of fill() stands for everything that a row lacks.
+        let missing = match self.shape.fill {
+            Fill::Integer(number) => Some(Value::Integer(number)),
+            Fill::Float(number) => Some(Value::Float(number)),
+            _ => None,
+        };
         let columns: Vec<Option<Cow<'_, Column>>> = match computed {
-            true => (0..inputs).map(|at| Some(Cow::Owned(self.input(&rows, at)))).collect(),
+            true => {
+                let missing = |at| missing.as_ref().filter(|_| self.exists(at));
+                let input = |at| Some(Cow::Owned(self.input(&rows, at, missing(at))));
+                (0..inputs).map(input).collect()
+            }
             false => Vec::new(),
         };
         let view = RowsView { times: &times, fields: &columns, tags: &[] };
         let values = self.columns.iter().map(|column| match column {
             Expr::Field(at) => {
-                let cell = |(_, row): &Row| Cell::from(self.value(row, *at).cloned());
-                Out::Cells(rows.iter().map(cell).collect())
+                let missing = missing.as_ref().filter(|_| self.exists(*at));
+                let value = |row: &Row| self.value(&row.1, *at).or(missing).cloned();
+                Out::Cells(rows.iter().map(|row| Cell::from(value(row))).collect())
             }
             expr => {
                 let id = ColumnId::new(FieldNo(0), FieldType::Float);
@@ -341,8 +364,13 @@ impl Plan<'_> {
         }
     }
 
+    /// Whether input `at` is made of a field that is there.
+    fn exists(&self, at: usize) -> bool {
+        self.calls.calls.get(at).is_none_or(|call| call.aggregate.is_some())
+    }
+
     /// Input `at` of all rows as a column of one type.
-    fn input(&self, rows: &[Row], at: usize) -> Column {
+    fn input(&self, rows: &[Row], at: usize, missing: Option<&Value>) -> Column {
         let found = rows.iter().find_map(|(_, row)| self.value(row, at));
         let kind = match self.calls.calls.get(at) {
             Some(call) => call.result,
@@ -351,17 +379,25 @@ impl Plan<'_> {
         let mut values = Values::empty(kind);
         let mut present = Bitmap::default();
         for (_, row) in rows {
-            let value = self.value(row, at).filter(|value| value.kind() == kind);
+            let value = self.value(row, at).or(missing).and_then(|value| as_kind(value, kind));
             present.push(value.is_some());
-            match (&mut values, value) {
-                (Values::Float(out), Some(Value::Float(value))) => out.push(*value),
-                (Values::Integer(out), Some(Value::Integer(value))) => out.push(*value),
-                (Values::Unsigned(out), Some(Value::Unsigned(value))) => out.push(*value),
-                (Values::Boolean(out), Some(Value::Boolean(value))) => out.push(*value),
-                (Values::String(out), Some(Value::String(value))) => out.push(value),
-                (out, _) => out.extend_null(1),
+            match value {
+                Some(value) => push(&mut values, &value),
+                None => values.extend_null(1),
             }
         }
         Column { id: ColumnId::new(FieldNo(0), kind), values, validity: Some(present) }
     }
+}
+
+/// A value as one of another type: a number as a float or, cut, as an integer.
+fn as_kind(value: &Value, kind: FieldType) -> Option<Value> {
+    Some(match (value, kind) {
+        (Value::Integer(value), FieldType::Float) => Value::Float(*value as f64),
+        (Value::Float(value), FieldType::Integer) => Value::Integer(*value as i64),
+        (Value::Integer(value), FieldType::Unsigned) => Value::Unsigned(*value as u64),
+        (Value::Float(value), FieldType::Unsigned) => Value::Unsigned(*value as u64),
+        (value, kind) if value.kind() == kind => value.clone(),
+        _ => return None,
+    })
 }

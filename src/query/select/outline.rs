@@ -5,10 +5,10 @@
 //! results: the measurements and subqueries that give rows under that name, with the expressions
 //! compiled for them all alike.
 
-use super::super::plan::Selected;
 use super::super::plan::calls::{Calls, Setting};
 use super::super::plan::columns::{Universe, group_keys, needs_tags, select};
 use super::super::plan::expr::{Scope, math};
+use super::super::plan::{Selected, types};
 use super::super::source::{Source, Stored, kind_of, load_tags, resolve};
 use super::super::{Context, QueryError};
 use crate::influxql::ast::{Expr as Ast, Select, Source as From};
@@ -101,6 +101,7 @@ pub fn outline<'f, 'a: 'f>(
         let members = members(context, query, width_ns).await?;
         let universe = Universe::of(members.iter().map(|(_, member)| member.source()));
         let selected = select(&query.fields, &query.dimensions, &universe)?;
+        types::check(&selected.columns, &universe)?;
         let dimensions = group_keys(&query.dimensions, &universe)?;
         let zone = query.tz.as_deref().and_then(time_literal::zone);
         let (condition, range) = {
@@ -163,7 +164,8 @@ async fn members<'a>(
         let catalog = context.cluster.catalog();
         resolve(&catalog, &measurements, options.db.as_deref(), options.rp.as_deref())?
     };
-    if needs_tags(&query.fields, &query.dimensions) {
+    let fields = || stored.iter().map(|stored| &stored.source);
+    if needs_tags(&query.fields, &query.dimensions) || types::names_tags(&query.fields, fields) {
         load_tags(context, &mut stored).await?;
     }
     let named = |stored: Stored| (stored.name.clone(), Member::Stored { stored, times: 1 });

@@ -73,6 +73,18 @@ impl Window {
         !self.has_series() || self.rows_needed().is_some_and(|needed| self.rows >= needed)
     }
 
+    /// The part of all points of one function in the present series that is in the answer.
+    pub fn cut<T>(&self, mut points: Vec<T>) -> Vec<T> {
+        if !self.has_series() {
+            return Vec::new();
+        }
+        let clip = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(points.len());
+        let (start, end) = (clip(self.offset), clip(self.rows_needed().unwrap_or(u64::MAX)));
+        points.truncate(end);
+        points.drain(..start.min(end));
+        points
+    }
+
     /// Which of the next `count` rows are part of the answer.
     pub fn take(&mut self, count: usize) -> Range<usize> {
         let before = self.rows;
@@ -107,6 +119,14 @@ mod tests {
         assert!(window.rows_done());
         window.next_series();
         assert_eq!(window.take(9), 2..5);
+    }
+
+    #[test]
+    fn points_of_a_function_are_cut_by_themselves() {
+        assert_eq!(window(3, 2, 0, 0).cut((0..9).collect()), [2, 3, 4]);
+        assert_eq!(window(0, 7, 0, 0).cut((0..9).collect()), [7, 8]);
+        assert!(window(1, 9, 0, 0).cut((0..9).collect()).is_empty());
+        assert!(window(1, 0, 1, 1).cut(vec![1]).is_empty());
     }
 
     #[test]

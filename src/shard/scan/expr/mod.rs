@@ -3,7 +3,7 @@
 //! In: an `Expr` and the columns of some rows. Out: a `Vector`, a value or "missing" for each row.
 //! Rules: a comparison with a missing side, or of types that do not compare, is false; arithmetic
 //! with a missing side is missing; numbers compare across types; strings know `=`, `!=` and regular
-//! expressions; a result that is not a number is missing. AND and OR take everything that is not
+//! expressions; a result that is not a number counts as missing in the end. AND and OR take everything that is not
 //! `true` as false.
 
 mod arithmetic;
@@ -78,19 +78,24 @@ impl<'a> Vector<'a> {
         }
     }
 
-    /// The vector as a column of so many rows.
+    /// The vector as a column of so many rows, in which what is not a number is missing.
     pub fn into_column(self, id: ColumnId, rows: usize) -> Column {
         if !self.constant {
-            let validity = self.validity.map(Cow::into_owned);
+            let mut validity = self.validity.map(Cow::into_owned);
+            if let Values::Float(values) = &*self.values {
+                for (row, _) in values.iter().enumerate().filter(|(_, value)| value.is_nan()) {
+                    validity.get_or_insert_with(|| Bitmap::filled(rows, true)).set(row, false);
+                }
+            }
             return Column { id, values: self.values.into_owned(), validity };
         }
-        let value = self.get(0);
+        let value = self.get(0).filter(|value| !is_nan(value));
         let mut values = Values::empty(self.values.kind());
-        match value {
-            Some(value) => (0..rows).for_each(|_| push(&mut values, &value)),
+        match &value {
+            Some(value) => (0..rows).for_each(|_| push(&mut values, value)),
             None => values.extend_null(rows),
         }
-        let validity = self.validity.map(|_| Bitmap::filled(rows, false));
+        let validity = value.is_none().then(|| Bitmap::filled(rows, false));
         Column { id, values, validity }
     }
 }
@@ -257,14 +262,13 @@ fn both_valid(left: &Vector<'_>, right: &Vector<'_>, rows: usize) -> Option<Bitm
     Some(bits)
 }
 
-/// A vector of floats; those that are not a number are missing.
-fn floats<'a>(values: Vec<f64>, mut validity: Option<Bitmap>) -> Vector<'a> {
-    if values.iter().any(|value| value.is_nan()) {
-        let rows = values.len();
-        let bits = validity.get_or_insert_with(|| Bitmap::filled(rows, true));
-        for (row, _) in values.iter().enumerate().filter(|(_, value)| value.is_nan()) {
-            bits.set(row, false);
-        }
-    }
+/// Whether a value is a float that is not a number.
+fn is_nan(value: &Value) -> bool {
+    matches!(value, Value::Float(value) if value.is_nan())
+}
+
+/// A vector of floats. What is not a number stays so, since operators tell it from what is missing;
+/// it becomes missing in the end.
+fn floats<'a>(values: Vec<f64>, validity: Option<Bitmap>) -> Vector<'a> {
     Vector::owned(Values::Float(values), validity, false)
 }
