@@ -135,7 +135,7 @@ const OF_CPU: &[(&str, &str, &str)] = &[
     (
         "select max(v),host from cpu where R group by time(20s) fill(0)",
         "\"time\",\"max\",\"host\"",
-        "[[0,2,\"a\"],[20,3,\"b\"],[40,0,0],[60,5,\"c\"],[80,6,null]]",
+        "[[0,2,\"a\"],[20,3,\"b\"],[40,0,0],[60,5,\"c\"],[80,6,0]]",
     ),
     (
         "select mean(v) from cpu where time>=5s and time<=65s group by time(20s,5s)",

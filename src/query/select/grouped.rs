@@ -333,8 +333,7 @@ impl Plan<'_> {
         };
         let columns: Vec<Option<Cow<'_, Column>>> = match computed {
             true => {
-                let missing = |at| missing.as_ref().filter(|_| self.exists(at));
-                let input = |at| Some(Cow::Owned(self.input(&rows, at, missing(at))));
+                let input = |at| Some(Cow::Owned(self.input(&rows, at, missing.as_ref())));
                 (0..inputs).map(input).collect()
             }
             false => Vec::new(),
@@ -342,8 +341,7 @@ impl Plan<'_> {
         let view = RowsView { times: &times, fields: &columns, tags: &[] };
         let values = self.columns.iter().map(|column| match column {
             Expr::Field(at) => {
-                let missing = missing.as_ref().filter(|_| self.exists(*at));
-                let value = |row: &Row| self.value(&row.1, *at).or(missing).cloned();
+                let value = |row: &Row| self.filled_value(&row.1, *at, missing.as_ref()).cloned();
                 Out::Cells(rows.iter().map(|row| Cell::from(value(row))).collect())
             }
             expr => {
@@ -364,9 +362,19 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether input `at` is made of a field that is there.
-    fn exists(&self, at: usize) -> bool {
-        self.calls.calls.get(at).is_none_or(|call| call.aggregate.is_some())
+    /// Input `at` of a row, or what stands for it: where a call has no point although its field is
+    /// there, and where the point lacks the column beside it.
+    fn filled_value<'r>(
+        &self,
+        row: &'r [Option<Point>],
+        at: usize,
+        missing: Option<&'r Value>,
+    ) -> Option<&'r Value> {
+        let open = match self.calls.calls.get(at) {
+            Some(call) => call.aggregate.is_some() && row.get(at).is_some_and(Option::is_none),
+            None => true,
+        };
+        self.value(row, at).or(missing.filter(|_| open))
     }
 
     /// Input `at` of all rows as a column of one type.
@@ -379,7 +387,7 @@ impl Plan<'_> {
         let mut values = Values::empty(kind);
         let mut present = Bitmap::default();
         for (_, row) in rows {
-            let value = self.value(row, at).or(missing).and_then(|value| as_kind(value, kind));
+            let value = self.filled_value(row, at, missing).and_then(|value| as_kind(value, kind));
             present.push(value.is_some());
             match value {
                 Some(value) => push(&mut values, &value),
