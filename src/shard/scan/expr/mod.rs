@@ -3,8 +3,8 @@
 //! In: an `Expr` and the columns of some rows. Out: a `Vector`, a value or "missing" for each row.
 //! Rules: a comparison with a missing side, or of types that do not compare, is false; arithmetic
 //! with a missing side is missing; numbers compare across types; strings know `=`, `!=` and regular
-//! expressions; a result that is not a number counts as missing in the end. AND and OR take everything that is not
-//! `true` as false.
+//! expressions; a result that is not a number counts as missing in the end. AND and OR take
+//! everything that is not `true` as false.
 
 mod arithmetic;
 mod compare;
