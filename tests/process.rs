@@ -124,7 +124,10 @@ fn wrong_options_are_refused_with_a_sentence() {
     let cases: [(&[&str], &str); 5] = [
         (&["--nonsense", "1"], "--nonsense"),
         (&["--cores", "none"], "cores (flag --cores): expected all, a number"),
-        (&["--https-bind", "127.0.0.1:1"], "https.bind is set, but this version has no"),
+        (
+            &["--https-bind", "127.0.0.1:1"],
+            "https.bind is set: https.certificate must name a PEM file",
+        ),
         (&["--config", "/nowhere/x.toml"], "/nowhere/x.toml"),
         (&["--http-bind", "nowhere"], "http.bind (flag --http-bind): expected ADDRESS:PORT"),
     ];
