@@ -248,9 +248,15 @@ impl<E: Env> Output<'_, E> {
 
 impl<E: Env> Sink for Output<'_, E> {
     async fn part(&mut self, part: ResultPart) -> Result<(), Closed> {
+        // An error ends the answer, perhaps because the query was stopped while nobody read it: it
+        // waits with the last bytes, when the query has left the list.
+        let failed = part.error.is_some();
         self.writer.part(part);
         if self.writer.is_cut() {
             return Err(Closed);
+        }
+        if failed {
+            return Ok(());
         }
         let due = self.chunked && !self.writer.is_empty();
         if due || self.writer.len() >= PIECE_BYTES {

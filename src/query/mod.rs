@@ -212,12 +212,7 @@ async fn show_or_read_one(
         Statement::DropSeries(drop) => {
             delete::series(context, &drop.sources, drop.condition.as_ref()).await
         }
-        Statement::Select(query) => match select::run(context, query, sink).await {
-            Err(QueryError::NotSupported(_)) => {
-                Err(QueryError::NotSupported(statement.to_string()))
-            }
-            outcome => outcome,
-        },
+        Statement::Select(query) => select::run(context, query, sink).await,
         other => Err(QueryError::NotSupported(other.to_string())),
     }
 }
