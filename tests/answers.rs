@@ -2,7 +2,7 @@
 //!
 //! In: the folders of `tests/queries`. A file `NAME.lp` is data in line protocol; `NAME.txt` are
 //! pairs of lines, a statement and the JSON that answers it over this data (times in ns). Lines
-//! that are empty or begin with `#` are left out. With `RINGTAIL_RECORD=ADDRESS:PORT` the answers
+//! that are empty or begin with `#` are left out. With `RECORD_ANSWERS=ADDRESS:PORT` the answers
 //! of the server there (an InfluxDB 1.x that may lose its database `corpus`) are written into the
 //! files; otherwise each statement goes to a new server of our own and must be answered so.
 
@@ -62,7 +62,7 @@ fn data_files() -> Vec<PathBuf> {
 #[test]
 fn answers_are_those_of_the_reference() {
     let (_dir, data) = folder();
-    let recording = std::env::var("RINGTAIL_RECORD").ok();
+    let recording = std::env::var("RECORD_ANSWERS").ok();
     let asked = match &recording {
         Some(address) => Asked::Other(address.parse().unwrap()),
         None => Asked::Ours(start(&data, &[])),

@@ -1,7 +1,7 @@
 //! Real client programs send, then what they sent is read back through `/query`.
 //!
 //! The programs are installed by `tests/clients/install`; a test whose program is missing says so
-//! and passes, unless RINGTAIL_REQUIRE_CLIENTS is set. Their scripts are in `tests/clients`.
+//! and passes, unless REQUIRE_CLIENTS is set. Their scripts are in `tests/clients`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
@@ -36,7 +36,7 @@ fn has(what: &str, check: &mut Command) -> bool {
     if found.is_ok_and(|status| status.success()) {
         return true;
     }
-    assert!(std::env::var_os("RINGTAIL_REQUIRE_CLIENTS").is_none(), "{what} is not installed");
+    assert!(std::env::var_os("REQUIRE_CLIENTS").is_none(), "{what} is not installed");
     eprintln!("skipped: {what} is not installed; see tests/clients/install");
     false
 }

@@ -2,7 +2,7 @@
 //!
 //! `tests/queries/*.txt` hold the cases: `write DB` is followed by lines of line protocol up to an
 //! empty line, `> STATEMENT` by the answer (database `d`, times in seconds). With
-//! `RINGTAIL_ASK_INFLUXD=1` the answers are asked from the `influxd` that is installed and written
+//! `ASK_INFLUXD=1` the answers are asked from the `influxd` that is installed and written
 //! down again; a statement behind `! ` keeps the answer that stands there, because ringtail
 //! differs on purpose.
 
@@ -144,7 +144,7 @@ fn answers_are_those_of_the_reference() {
     assert!(!files.is_empty());
     for file in files {
         let (_dir, data) = folder();
-        if std::env::var_os("RINGTAIL_ASK_INFLUXD").is_some() {
+        if std::env::var_os("ASK_INFLUXD").is_some() {
             std::fs::create_dir_all(&data).unwrap();
             run(&file, &reference(&data), true);
         }
