@@ -3,7 +3,7 @@
 //! In: the shape of the loaded data and a random number. Out: statements over random hosts and
 //! windows inside that data.
 
-use crate::workload::Shape;
+use crate::workload::{FIELDS, Shape};
 
 /// Their names, in TSBS's words.
 pub const NAMES: [&str; 8] = [
@@ -15,19 +15,6 @@ pub const NAMES: [&str; 8] = [
     "high-cpu-1",
     "lastpoint",
     "groupby-orderby-limit",
-];
-
-const FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
 ];
 
 /// A statement of this name; `random` chooses hosts and window.
