@@ -103,6 +103,8 @@ pub(crate) struct Context<'a> {
     pub cluster: &'a Cluster,
     pub options: &'a Options,
     pub statement_id: usize,
+    /// Where scans note what they did.
+    pub trace: Option<&'a select::Trace>,
 }
 
 /// Runs the statements of a query one after the other; results go to `sink` as they come. The first
@@ -120,7 +122,7 @@ pub async fn run(
     sink: &mut impl Sink,
 ) -> Result<(), Closed> {
     for (statement_id, statement) in statements.iter().enumerate() {
-        let context = Context { cluster, options, statement_id };
+        let context = Context { cluster, options, statement_id, trace: None };
         let stopped = async { Err(entry.stopped().await.into()) };
         // A stopped query is asked first, so that none slips through between two statements.
         let outcome = future::or(stopped, run_one(context, statement, sink)).await;
@@ -213,6 +215,7 @@ async fn show_or_read_one(
             delete::series(context, &drop.sources, drop.condition.as_ref()).await
         }
         Statement::Select(query) => select::run(context, query, sink).await,
+        Statement::Explain(explain) => select::explain(context, explain, sink).await,
         other => Err(QueryError::NotSupported(other.to_string())),
     }
 }

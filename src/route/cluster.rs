@@ -12,7 +12,7 @@ use crate::catalog::{CatalogError, Command, State};
 use crate::model::{ShardId, WriteRequest};
 use crate::shard::scan;
 use crate::shard::{WriteError, Written};
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,12 @@ pub struct Cluster {
 /// The answer of one shard while it comes in.
 pub struct Scan {
     stream: Stream<Talk>,
+    /// Who wants to know what the scan did.
+    note: Option<Noted>,
 }
+
+/// Where a scan notes what it did, when it is over.
+pub type Noted = Rc<Cell<Option<scan::Summary>>>;
 
 impl Cluster {
     /// The view of the core at `mesh`, of a store of `shards` shards.
@@ -168,7 +173,7 @@ impl Cluster {
     /// Begins one shard's part of a question.
     pub fn scan(&self, shard: ShardId, request: Arc<scan::Request>) -> Scan {
         let request = Request::Scan { shard, request };
-        Scan { stream: self.mesh.stream(self.core_of(shard), request) }
+        Scan { stream: self.mesh.stream(self.core_of(shard), request), note: None }
     }
 
     /// Asks one shard's index.
@@ -208,11 +213,21 @@ impl Cluster {
 }
 
 impl Scan {
+    /// The same, noting what the scan did.
+    pub fn noting(self, note: Noted) -> Scan {
+        Scan { note: Some(note), ..self }
+    }
+
     /// The next part; `Err` with the outcome at the end.
     pub async fn next(&mut self) -> Result<scan::Part, Result<scan::Summary, scan::ScanError>> {
         match self.stream.next().await {
             Event::Part(part) => Ok(part),
-            Event::End(Reply::Scanned(outcome)) => Err(outcome),
+            Event::End(Reply::Scanned(outcome)) => {
+                if let (Some(note), Ok(summary)) = (&self.note, &outcome) {
+                    note.set(Some(*summary));
+                }
+                Err(outcome)
+            }
             Event::End(_) => Err(Err(scan::ScanError::Lost)),
         }
     }

@@ -253,7 +253,7 @@ fn replace_innermost(expr: &Expr, field: &str) -> Expr {
 }
 
 /// The name of a column without an alias.
-fn name_of(expr: &Expr) -> String {
+pub fn name_of(expr: &Expr) -> String {
     match expr.unparen() {
         Expr::VarRef(var) => var.name.clone(),
         Expr::Call { name, .. } => name.clone(),

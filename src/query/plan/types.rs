@@ -177,7 +177,8 @@ fn shown(node: &Binary, universe: &Universe) -> Expr {
     Expr::binary(node.op, typed(&node.lhs, universe), typed(&node.rhs, universe))
 }
 
-fn typed(expr: &Expr, universe: &Universe) -> Expr {
+/// An expression, names with their types where these are known.
+pub fn typed(expr: &Expr, universe: &Universe) -> Expr {
     match expr {
         Expr::VarRef(var) => {
             Expr::VarRef(VarRef { name: var.name.clone(), cast: kind_of(var, universe) })

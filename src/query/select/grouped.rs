@@ -91,7 +91,9 @@ async fn lanes(
                 return Ok(());
             };
             super::check_series(context, &request).await?;
-            super::scans(context, &request, *times).into_iter().for_each(|scan| merge.add(scan));
+            super::scans(context, unit, &request, *times)
+                .into_iter()
+                .for_each(|scan| merge.add(scan));
         }
         Member::Nested { query, unit: inner, .. } => {
             let inner = Inner { query, unit: *inner, range };

@@ -5,6 +5,7 @@
 //! `Frame` that the query around it sets; what it gives joins the merge as one more lane beside
 //! the shards' (`nested`).
 
+mod explain;
 pub(super) mod fill;
 mod grouped;
 mod groups;
@@ -17,6 +18,7 @@ mod raw;
 mod rows;
 mod window;
 
+pub use explain::{Trace, explain};
 pub use groups::GroupMerge;
 
 use super::gather::ask;
@@ -83,7 +85,15 @@ async fn run_units(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let outline = outline(context, query, 0).await?;
-    let shape = Shape::new(context, &outline, None)?;
+    run_outline(context, &outline, sink).await
+}
+
+async fn run_outline(
+    context: Context<'_>,
+    outline: &Outline<'_>,
+    sink: &mut impl Sink,
+) -> Result<(), QueryError> {
+    let shape = Shape::new(context, outline, None)?;
     let forwards = outline.units.iter();
     let units: Vec<&Unit<'_>> =
         if shape.descending { forwards.rev().collect() } else { forwards.collect() };
@@ -239,10 +249,16 @@ impl<'a> Shape<'a> {
 }
 
 /// The answers of all shards to a request.
-fn scans(context: Context<'_>, request: &Arc<Request>, times: usize) -> Vec<Scan> {
+fn scans(context: Context<'_>, unit: &Unit<'_>, request: &Arc<Request>, times: usize) -> Vec<Scan> {
     let cluster = context.cluster;
-    let shards = || cluster.shards().map(|shard| cluster.scan(shard, request.clone()));
-    (0..times).flat_map(|_| shards()).collect()
+    let scan = |shard| {
+        let scan = cluster.scan(shard, request.clone());
+        match context.trace {
+            Some(trace) => scan.noting(trace.begin(unit, request, shard)),
+            None => scan,
+        }
+    };
+    (0..times).flat_map(|_| cluster.shards().map(scan)).collect()
 }
 
 /// SLIMIT and SOFFSET of subqueries at all depths: they count series of the outermost query.

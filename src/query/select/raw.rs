@@ -47,7 +47,7 @@ pub(super) async fn run(
                     continue;
                 };
                 super::check_series(context, &request).await?;
-                super::scans(context, &request, *times)
+                super::scans(context, unit, &request, *times)
                     .into_iter()
                     .for_each(|scan| merge.add(rank, scan));
             }

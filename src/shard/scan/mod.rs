@@ -7,11 +7,13 @@
 //! `plan` (series, groups, sources) ▸ `read` (merged Blocks of one stretch of time) ▸ `rowset`
 //! (WHERE by `expr`, `fields` as the question sees them) ▸ `aggregate` (`buckets`, `accumulate`,
 //! `merge`) or `rows`. `known` says which chunks need not be decoded. `lookup` asks the index.
+//! `cost` counts what would be read.
 //! `guard` watches over the deadline and the turns of other tasks.
 
 mod accumulate;
 mod aggregate;
 mod buckets;
+mod cost;
 pub mod expr;
 mod fields;
 mod guard;
@@ -75,6 +77,7 @@ pub async fn run<E: Env>(
         Output::Aggregates { buckets, aggregates } => {
             aggregate::Run { plan, guard, buckets, aggregates, used }.run(&emit).await?;
         }
+        Output::Cost => cost::count(plan, guard).await?,
     }
     Ok(guard.summary())
 }

@@ -115,7 +115,7 @@ pub struct Samples {
     pub series_of: Vec<u32>,
 }
 
-/// What a scan did: for EXPLAIN ANALYZE, statistics and slow-query logs.
+/// What a scan did: for EXPLAIN, EXPLAIN ANALYZE, statistics and slow-query logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
     pub series: u64,
@@ -124,6 +124,9 @@ pub struct Summary {
     pub bytes: u64,
     /// Chunks that were not decoded, because their statistics said enough.
     pub chunks_known: u64,
+    /// Files with selected chunks, and values that wait in memory; counted by `Output::Cost` alone.
+    pub files: u64,
+    pub cached: u64,
     /// Time spent on the shard's core (ns).
     pub busy_ns: u64,
 }

@@ -57,7 +57,8 @@ pub struct Partition<E: Env> {
 }
 
 impl<E: Env> Partition<E> {
-    fn views(&self) -> impl Iterator<Item = (&HeadView, u64)> {
+    /// What is in memory, each with the newest record it may hold.
+    pub fn views(&self) -> impl Iterator<Item = (&HeadView, u64)> {
         let frozen = self.sources.frozen.iter().map(|view| (view, self.sources.frozen_seq));
         frozen.chain(self.sources.active.iter().map(|view| (view, u64::MAX)))
     }

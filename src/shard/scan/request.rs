@@ -63,6 +63,8 @@ pub enum Output {
     Rows { visible: usize, limit: Option<u64> },
     /// One state per group, bucket and aggregate.
     Aggregates { buckets: Buckets, aggregates: Vec<Aggregate> },
+    /// No part, only the summary: what would be read (EXPLAIN).
+    Cost,
 }
 
 /// How time is cut. A bucket is named by the instant at which it starts.

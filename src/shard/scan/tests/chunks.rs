@@ -53,6 +53,7 @@ fn check(table: &model::Table, request: &Request, filter: Where, parts: Vec<Part
             }
             assert_eq!(found, expected);
         }
+        Output::Cost => assert!(parts.is_empty()),
     }
 }
 

@@ -163,6 +163,7 @@ fn check(events: &[Event], questions: &[(Request, Where)], seed: u64) {
                     }
                     assert_eq!(found, expected, "{request:?}");
                 }
+                Output::Cost => {}
             }
         }
     })
