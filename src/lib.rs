@@ -4,7 +4,7 @@
 //! from modules below it in this list (held by `tests/tidy.rs`):
 //!
 //! `cli` > `server` > `listen` > `api` > `kairos` > `encode` > `query` > `influxql` > `protocol` >
-//! `route` > `catalog` > `shard` > `codec` > `model` > `stats` > `config` > `env`
+//! `route` > `catalog` > `shard` > `codec` > `profile` > `model` > `stats` > `config` > `env`
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants and the on-disk formats.
 
@@ -19,6 +19,7 @@ pub mod influxql;
 pub mod kairos;
 pub mod listen;
 pub mod model;
+pub mod profile;
 pub mod protocol;
 pub mod query;
 pub mod route;

@@ -92,6 +92,7 @@ const TABLE: &[Row] = &[
         b"",
         [401, 401, 403, 403, 403, 204],
     ),
+    row("GET", "/debug/pprof", "/debug/pprof/threadcreate?", b"", [401, 401, 403, 403, 403, 200]),
     row("GET", "/debug/requests", "/debug/requests?seconds=0&", b"", OPEN),
     row("GET", "/metrics", "/metrics?", b"", OPEN),
     row("GET", "/debug/vars", "/debug/vars?", b"", OPEN),

@@ -19,6 +19,7 @@ mod metrics;
 mod params;
 mod passwords;
 mod ping;
+mod pprof;
 mod prometheus;
 mod query;
 pub mod reply;

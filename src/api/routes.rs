@@ -9,12 +9,12 @@ use super::params::Params;
 use super::reply::{self, Reply, TEXT};
 use super::watch::Peer;
 use super::write::Version;
-use super::{debug, kairos, metrics, ping, prometheus, query, vars, watch, write};
+use super::{debug, kairos, metrics, ping, pprof, prometheus, query, vars, watch, write};
 use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use std::rc::Rc;
 
 /// What answers a path.
@@ -35,6 +35,8 @@ enum Handler {
     Vars,
     /// `/debug/requests`
     Requests,
+    /// `/debug/pprof/`: profiles.
+    Pprof,
     Metrics,
 }
 
@@ -83,6 +85,7 @@ const ROUTES: &[Route] = &[
 const PREFIXES: &[Route] = &[
     Route { path: "/debug/vars", methods: ANY, handler: Handler::Vars, ids: false },
     Route { path: "/debug/requests", methods: ANY, handler: Handler::Requests, ids: false },
+    Route { path: pprof::PREFIX, methods: ANY, handler: Handler::Pprof, ids: false },
 ];
 
 /// Every path with one of its methods, and which privilege it needs, for tests: `read` or `write`
@@ -183,7 +186,7 @@ where
     } else {
         match let_in(front, route.handler, &mut head).await {
             Some(refusal) => refusal,
-            None => handle(front, route.handler, &head, body).await,
+            None => handle(front, route.handler, (&head, &parts.uri), body).await,
         }
     };
     if route.ids {
@@ -210,7 +213,7 @@ impl Handler {
             Handler::Metrics => Guard::Ping,
             Handler::Query | Handler::Write | Handler::WriteTwo => Guard::User,
             Handler::Flux | Handler::PromWrite | Handler::PromRead => Guard::User,
-            Handler::Maintain => Guard::Admin,
+            Handler::Maintain | Handler::Pprof => Guard::Admin,
             Handler::Vars | Handler::Requests => Guard::Nobody,
         }
     }
@@ -241,7 +244,12 @@ async fn let_in<E: Env>(front: &Front<E>, handler: Handler, head: &mut Head) -> 
     refused.then(|| reply::refuse(head, StatusCode::FORBIDDEN, b"error authorizing admin access"))
 }
 
-async fn handle<E, B>(front: &Rc<Front<E>>, handler: Handler, head: &Head, body: B) -> Reply
+async fn handle<E, B>(
+    front: &Rc<Front<E>>,
+    handler: Handler,
+    (head, uri): (&Head, &Uri),
+    body: B,
+) -> Reply
 where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
@@ -262,6 +270,7 @@ where
         Handler::Maintain => debug::maintain(front, head).await,
         Handler::Vars => vars::vars(front).await,
         Handler::Requests => watch::requests(front, head).await,
+        Handler::Pprof => pprof::answer(front, head, uri, body).await,
         Handler::Metrics => metrics::metrics(front).await,
     }
 }

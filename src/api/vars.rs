@@ -96,14 +96,47 @@ fn system<E: Env>(front: &Front<E>) -> String {
     format!("{{\"currentTime\":\"{now_text}\",\"started\":\"{started_text}\",\"uptime\":{uptime}}}")
 }
 
+/// The program's arguments; the value of one that is a secret is not shown.
+pub(super) fn arguments() -> Vec<String> {
+    hide_secrets(std::env::args())
+}
+
+fn hide_secrets(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut hide = false;
+    all.map(|argument| {
+        if std::mem::take(&mut hide) {
+            return "[REDACTED]".to_owned();
+        }
+        let (flag, value) = argument.split_once('=').map_or((&*argument, ""), |(f, v)| (f, v));
+        match (flag.starts_with("--") && flag.ends_with("-secret"), value) {
+            (false, _) => argument,
+            (true, "") => {
+                hide = true;
+                argument
+            }
+            (true, _) => format!("{flag}=[REDACTED]"),
+        }
+    })
+    .collect()
+}
+
 fn cmdline() -> String {
-    let all: Vec<String> = std::env::args().map(|argument| quoted(&argument)).collect();
+    let all: Vec<String> = arguments().iter().map(|argument| quoted(argument)).collect();
     format!("[{}]", all.join(","))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_of_the_command_line_are_hidden() {
+        let all = ["r", "--http-shared-secret", "a", "--cores", "b", "--x-secret=c"];
+        let shown = hide_secrets(all.iter().map(|text| (*text).to_owned()));
+        let expected =
+            ["r", "--http-shared-secret", "[REDACTED]", "--cores", "b", "--x-secret=[REDACTED]"];
+        assert_eq!(shown, expected);
+    }
 
     #[test]
     fn a_page_is_json_with_an_entry_a_line() {

@@ -214,6 +214,8 @@ options! {
         "Series of a database; points of further ones are refused, others are not. 0 = no limit.";
     "data.max-values-per-tag" data_max_values: usize = "0",
         "Values of one tag of a measurement; points with further ones are refused. 0 = no limit.";
+    "debug.heap-profile" debug_heap_profile: bool = "true",
+        "Note the stack of one allocation in 512 KiB, for /debug/pprof/heap and allocs.";
     "accept-log-loss" accept_log_loss: bool = "false",
         "Start although acknowledged log records are damaged, and drop what follows them.";
 }

@@ -45,6 +45,7 @@ pub trait Env: Clone + 'static {
 
     /// Runs a task on this core in the given queue. Dropping the handle cancels the task; call
     /// `detach` to let it run on.
+    #[track_caller]
     fn spawn<F>(&self, queue: Queue, future: F) -> Self::Task<F::Output>
     where
         F: Future + 'static,

@@ -7,12 +7,13 @@ use super::core::{self, Plan};
 use super::lock::{self, DataDir};
 use super::phase::{Event, Phase, Shared};
 use super::sockets::{self, Kind, Reserved};
-use super::{ServeError, limits, ready, signals};
+use super::{ServeError, limits, ready, signals, watchdog};
 use crate::api::Facts;
 use crate::config::Config;
 use crate::env::real::{self, Core, CoreHandle};
 use crate::listen::Door;
 use crate::listen::tls::Tls;
+use crate::profile::heap;
 use crate::route::mesh;
 use crate::shard::store::SHARDS_MAX;
 use crate::stats::{self, StreamDoor};
@@ -42,6 +43,8 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let closed = config.http_auth_enabled && !config.http_open_listeners;
     let doors = reserve_doors(&config, cores, closed)?;
     limits::raise_descriptors();
+    heap::note_allocations(config.debug_heap_profile);
+    watchdog::start()?;
     let (events, inbox) = channel();
     signals::watch(events.clone())?;
     let report = ready::Report {

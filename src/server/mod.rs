@@ -17,6 +17,7 @@ mod phase;
 mod ready;
 mod signals;
 mod sockets;
+mod watchdog;
 
 pub use boot::serve;
 

@@ -35,8 +35,8 @@ const BEATS: [Duration; 5] = [
 /// How long a start may take before the executor is woken, and woken again.
 const START: Duration = Duration::from_millis(20);
 
-/// Beats for ever; says when it has begun.
-pub(super) async fn beat(begun: Sender<()>) {
+/// Beats for ever; says when it has begun, and tells of each beat.
+pub(super) async fn beat(begun: Sender<()>, tell: impl Fn()) {
     let mut begun = Some(begun);
     loop {
         // Timers are in the runtime's list from their first poll until they are dropped.
@@ -51,6 +51,7 @@ pub(super) async fn beat(begun: Sender<()>) {
             if due { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        tell();
     }
 }
 

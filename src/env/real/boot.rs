@@ -80,7 +80,8 @@ where
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
         .spawn(move || async move {
             let env = RealEnv::new()?;
-            env.spawn(Queue::Ingest, awake::beat(beat)).detach();
+            let own = env.clone();
+            env.spawn(Queue::Ingest, awake::beat(beat, move || own.beat())).detach();
             Ok(body(env).await)
         })
         .map_err(system_error)?;

@@ -19,6 +19,7 @@ mod awake;
 mod boot;
 mod disk;
 mod file;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use file::{Buffer, Bytes, RealFile};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, Read};
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -53,6 +55,7 @@ struct CoreState {
     query: TaskQueueHandle,
     background: TaskQueueHandle,
     rng: RefCell<Rng>,
+    tasks: tasks::Register,
 }
 
 impl RealEnv {
@@ -75,8 +78,14 @@ impl RealEnv {
                 query: queue(400, Latency::NotImportant, "query"),
                 background: queue(100, Latency::NotImportant, "background"),
                 rng: RefCell::new(Rng::new(seed()?)),
+                tasks: tasks::Register::new(),
             }),
         })
+    }
+
+    /// Says that the executor gets on.
+    pub(super) fn beat(&self) {
+        self.core.tasks.core.beat();
     }
 
     /// The runtime's name of a queue, for tasks that only the runtime can start.
@@ -135,7 +144,8 @@ impl Env for RealEnv {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let task = glommio::spawn_local_into(future, self.task_queue(queue));
+        let counted = self.core.tasks.enter(Location::caller(), queue, future);
+        let task = glommio::spawn_local_into(counted, self.task_queue(queue));
         RealTask { task: task.expect("task queue of this executor") }
     }
 

@@ -1,0 +1,197 @@
+//! Stalls: one task holds its core for longer than 10 ms, and everything else there waits.
+//!
+//! In: the turns of every core, looked at every 10 ms by a thread of its own. Out: how often and
+//! for how long, and the stacks at which tasks were met. The core that stalls is looked at once
+//! for each stall, by a signal with a copy of its stack; without stalls nothing is signalled. A
+//! core that the system does not run looks the same as one that computes.
+
+use super::modules;
+use super::sampler::{Active, Kind, SLOTS};
+use super::unwind::{Copy, Unwinder};
+use super::{Place, Profile, Sample};
+use crate::env::real::tasks::{self, Core};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often cores are looked at, and the shortest stall that is sure to be seen twice.
+pub const LOOK: Duration = Duration::from_millis(10);
+/// Different stacks kept; further ones are counted without theirs.
+const STACKS_MAX: usize = 256;
+/// A signal is answered within this time, or not at all.
+const ANSWER: Duration = Duration::from_millis(50);
+
+/// What was met, of all cores.
+static MET: Mutex<BTreeMap<(String, Vec<u64>), Met>> = Mutex::new(BTreeMap::new());
+
+/// Stalls of one stack.
+#[derive(Clone, Copy, Default, Debug)]
+struct Met {
+    count: i64,
+    ns: i64,
+}
+
+fn met() -> MutexGuard<'static, BTreeMap<(String, Vec<u64>), Met>> {
+    // The map is whole at any time.
+    MET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Stalls of one core.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Stalls {
+    pub count: u64,
+    pub ns: u64,
+}
+
+/// The stalls of each core by its thread's name.
+pub fn by_core() -> BTreeMap<String, Stalls> {
+    let mut all: BTreeMap<String, Stalls> = BTreeMap::new();
+    for ((core, _), met) in met().iter() {
+        let stalls = all.entry(core.clone()).or_default();
+        stalls.count += u64::try_from(met.count).unwrap_or(0);
+        stalls.ns += u64::try_from(met.ns).unwrap_or(0);
+    }
+    all
+}
+
+/// The profile of stalls since the start.
+pub fn profile() -> Profile {
+    let one = |((core, stack), met): (&(String, Vec<u64>), &Met)| Sample {
+        stack: stack.iter().copied().map(Place::Code).collect(),
+        values: vec![met.count, met.ns],
+        thread: Some(core.clone()),
+    };
+    Profile {
+        types: vec![("contentions", "count"), ("delay", "nanoseconds")],
+        samples: met().iter().map(one).collect(),
+        shown: 1,
+        period: (("contentions", "count"), 1),
+        duration_ns: 0,
+    }
+}
+
+/// The profile of locks that were waited for: cores share none.
+pub fn locks() -> Profile {
+    Profile {
+        types: vec![("contentions", "count"), ("delay", "nanoseconds")],
+        samples: Vec::new(),
+        shown: 1,
+        period: (("contentions", "count"), 1),
+        duration_ns: 0,
+    }
+}
+
+/// One core as it was seen last.
+struct Seen {
+    core: &'static Core,
+    turns: u64,
+    since: Instant,
+    /// The stack of the stall that goes on.
+    stall: Option<Vec<u64>>,
+}
+
+/// Looks at the cores; for one thread.
+pub struct Watch {
+    active: Option<Active>,
+    unwinder: Unwinder,
+    seen: Vec<Seen>,
+}
+
+impl Watch {
+    pub fn begin() -> Watch {
+        let unwinder = Unwinder::new(&modules::list());
+        // Without a handler stalls are counted all the same.
+        Watch { active: Active::begin(Kind::Stall).ok(), unwinder, seen: Vec::new() }
+    }
+
+    /// Looks once; call it every `LOOK`.
+    pub fn look(&mut self) {
+        let now = Instant::now();
+        for core in tasks::cores() {
+            let known = self.seen.iter().any(|seen| std::ptr::eq(seen.core, core));
+            if !known && self.seen.len() < SLOTS {
+                self.seen.push(Seen { core, turns: 0, since: now, stall: None });
+            }
+        }
+        for slot in 0..self.seen.len() {
+            let Some(seen) = self.seen.get_mut(slot) else { break };
+            let turns = seen.core.turns();
+            if turns == seen.turns && turns % 2 == 1 {
+                if seen.stall.is_none() {
+                    let thread = seen.core.thread;
+                    let stack = self.stack_of(slot, thread);
+                    if let Some(seen) = self.seen.get_mut(slot) {
+                        seen.stall = Some(stack);
+                    }
+                }
+                continue;
+            }
+            let time = now.saturating_duration_since(seen.since);
+            if let Some(stack) = seen.stall.take() {
+                note(&seen.core.name, stack, time);
+            }
+            (seen.turns, seen.since) = (turns, now);
+        }
+    }
+
+    /// Where a core is; empty when it does not answer.
+    fn stack_of(&mut self, slot: usize, thread: i32) -> Vec<u64> {
+        let mut found = Vec::new();
+        let Some(active) = &self.active else { return found };
+        let Some(value) = active.prepare(slot) else { return found };
+        if signal(thread, value).is_err() {
+            return found;
+        }
+        let until = Instant::now() + ANSWER;
+        while found.is_empty() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
+            active.take(slot, |registers, stack| {
+                found = self.unwinder.walk(&Copy { registers: *registers, stack });
+            });
+        }
+        found
+    }
+}
+
+fn note(core: &str, stack: Vec<u64>, time: Duration) {
+    let mut all = met();
+    let full = all.len() >= STACKS_MAX;
+    let key = (core.to_owned(), stack);
+    let key = if full && !all.contains_key(&key) { (key.0, Vec::new()) } else { key };
+    let entry = all.entry(key).or_default();
+    entry.count += 1;
+    entry.ns = entry.ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+}
+
+/// Sends a thread the signal with a value.
+fn signal(thread: i32, value: usize) -> io::Result<()> {
+    /// The start of the kernel's structure, as `rt_tgsigqueueinfo` takes it.
+    #[repr(C)]
+    struct Info {
+        signal: i32,
+        errno: i32,
+        code: i32,
+        _gap: i32,
+        process: i32,
+        user: u32,
+        value: usize,
+        _rest: [u64; 12],
+    }
+    let process = i32::try_from(std::process::id()).unwrap_or(0);
+    let info = Info {
+        signal: libc::SIGPROF,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        _gap: 0,
+        process,
+        user: 0,
+        value,
+        _rest: [0; 12],
+    };
+    // SAFETY: the structure is as large as the kernel's and lives through the call.
+    let done = unsafe {
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGPROF, &raw const info)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
