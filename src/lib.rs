@@ -8,6 +8,10 @@
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants and the on-disk formats.
 
+// Helpers that unit tests share with benchmarks and fuzz targets name the crate from outside.
+#[cfg(test)]
+extern crate self as ringtail;
+
 pub mod api;
 pub mod catalog;
 pub mod cli;

@@ -1,22 +1,16 @@
-//! Any bytes as Graphite's lines, cut in two at a place the input chooses: must end, must not panic,
-//! must give as many rows and dropped lines as the same bytes whole.
+//! Any bytes as Graphite's lines, with templates.
 #![no_main]
 
-#[path = "../../tests/common/decoding.rs"]
-mod decoding;
+#[path = "../shared/doors.rs"]
+mod doors;
 
-use decoding::Core;
 use libfuzzer_sys::fuzz_target;
-
-fn decode(bytes: &[u8], cut: usize) -> (u64, u64) {
-    let lines = ["a.* .host.measurement.field*", "measurement.host.measurement*"];
-    let mut core = Core::new(100, 100).with_templates("_", &["src=gr"], &lines);
-    let rejects = core.graphite_in_parts(bytes, &[cut, bytes.len()]);
-    (core.outcome().rows, rejects.total())
-}
+use ringtail::protocol::Rejects;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((cut, bytes)) = data.split_first() else { return };
-    let cut = usize::from(*cut).min(bytes.len());
-    assert_eq!(decode(bytes, bytes.len()), decode(bytes, cut));
+    doors::check(data, |core, bytes, cuts| {
+        let mut rejects = Rejects::default();
+        let rest = core.decode_graphite(bytes, cuts, &mut rejects);
+        (rest, doors::counts(&rejects))
+    });
 });

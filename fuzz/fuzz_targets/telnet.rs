@@ -1,21 +1,16 @@
-//! Any bytes as a telnet connection, cut in two at a place the input chooses: must end, must not panic,
-//! must give as many rows and dropped lines as the same bytes whole.
+//! Any bytes as a telnet connection.
 #![no_main]
 
-#[path = "../../tests/common/decoding.rs"]
-mod decoding;
+#[path = "../shared/doors.rs"]
+mod doors;
 
-use decoding::Core;
 use libfuzzer_sys::fuzz_target;
-
-fn decode(bytes: &[u8], cut: usize) -> (u64, u64, u32) {
-    let mut core = Core::new(100, 100);
-    let (rejects, versions) = core.telnet_in_parts(bytes, &[cut, bytes.len()]);
-    (core.outcome().rows, rejects.total(), versions)
-}
+use ringtail::protocol::Rejects;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((cut, bytes)) = data.split_first() else { return };
-    let cut = usize::from(*cut).min(bytes.len());
-    assert_eq!(decode(bytes, bytes.len()), decode(bytes, cut));
+    doors::check(data, |core, bytes, cuts| {
+        let mut rejects = Rejects::default();
+        let versions = core.decode_telnet(bytes, cuts, &mut rejects);
+        (versions, doors::counts(&rejects))
+    });
 });

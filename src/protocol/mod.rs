@@ -16,6 +16,7 @@ pub mod prometheus;
 pub mod reject;
 pub mod telnet;
 #[cfg(test)]
+#[path = "../../tests/common/decoding.rs"]
 mod testkit;
 mod words;
 

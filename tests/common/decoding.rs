@@ -1,51 +1,299 @@
-//! A front end without sockets: a catalog of one database, a series cache and a decoder, as the
-//! decoding benchmark, the test of its allocations and the fuzz targets need them. In: bytes. Out:
-//! numbers of rows; names are made and series are taught as a server would do it.
+//! A front end without sockets: a catalog of one database, a series cache, a decoder, and shards
+//! that answer, for the unit tests of the decoders, their benchmarks, the test of their allocations
+//! and the fuzz targets. In: bytes, whole or in parts. Out: numbers of rows, or all of them as the
+//! slow obvious store has them: (series, time, column) to value, the last write winning.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use ringtail::catalog::State;
-use ringtail::catalog::command::Command;
-use ringtail::model::SeriesId;
+use ringtail::catalog::command::{Command, PolicyOptions};
+use ringtail::model::{
+    Batch, ColumnId, FieldType, SeriesId, SeriesKey, SeriesRef, Value, Values, WriteRequest,
+};
 use ringtail::protocol::{
     Batcher, Missing, Outcome, Progress, Rejects, Tail, Target, graphite, kairos, line, pickle,
     telnet,
 };
 use ringtail::route::SeriesCache;
+use std::collections::BTreeMap;
 
-/// What `now` is (ns).
+/// What `now` is for benchmarks (ns).
 pub const NOW_NS: i64 = 1_500_000_000_000_000_000;
 
+/// (series as text, time, field, type) to value as text.
+pub type Store = BTreeMap<(String, i64, String, FieldType), String>;
+
 pub struct Core {
-    state: State,
-    cache: SeriesCache,
-    batcher: Batcher,
-    target: Target,
-    names_max: usize,
-    rules: graphite::Rules,
+    pub state: State,
+    pub cache: SeriesCache,
+    pub batcher: Batcher,
+    pub target: Target,
+    pub shards: u32,
+    pub now_ns: i64,
+    /// Where Graphite's paths go.
+    pub rules: graphite::Rules,
+    /// Longest line of line protocol and Graphite.
+    pub line_bytes_max: usize,
+    /// Unknown names before the catalog is asked.
+    pub names_max: usize,
+    /// Bytes of pickles decoded at a time.
+    pub turn_bytes: usize,
     reader: pickle::Reader,
+    /// Keys that each shard knows, by id.
+    keys: Vec<Vec<Box<[u8]>>>,
+    /// Requests stored last, for looking at their Batches.
+    pub requests: Vec<WriteRequest>,
 }
 
 impl Core {
-    /// `series`: entries of the cache; `names_max`: unknown names before the catalog is asked.
+    /// One with room, for measuring. `series`: entries of the cache; `names_max`: unknown names
+    /// before the catalog is asked.
     pub fn new(series: usize, names_max: usize) -> Core {
-        let mut state = State::default();
-        let command = Command::CreateDatabase { name: "d".into(), policy: None };
-        for record in state.decide(&command).unwrap() {
-            state.apply(&record);
-        }
-        let db = state.database("d").unwrap();
-        let target = Target { db: db.id, policy: db.default_policy.unwrap() };
-        let (cache, batcher) = (SeriesCache::new(1, series), Batcher::new());
-        let rules = graphite::Rules::default();
-        let reader = pickle::Reader::default();
-        Core { state, cache, batcher, target, names_max, rules, reader }
+        let mut core = Core::tight(2, 0);
+        core.cache = SeriesCache::new(1, series);
+        (core.now_ns, core.names_max) = (NOW_NS, names_max);
+        (core.line_bytes_max, core.turn_bytes) = (1 << 20, 1 << 20);
+        core
     }
 
-    fn resolve(&mut self, missing: Missing, mix: bool) {
-        for record in self.state.decide(&missing.resolve(self.target.policy, mix)).unwrap() {
-            self.state.apply(&record);
+    /// One that stops often: its limits are small. `duration_ns` is that of the retention policy.
+    pub fn tight(shards: u32, duration_ns: i64) -> Core {
+        let mut state = State::default();
+        let policy = PolicyOptions { duration_ns: Some(duration_ns), ..PolicyOptions::default() };
+        command(&mut state, &Command::CreateDatabase { name: "d".into(), policy: Some(policy) });
+        let db = state.database("d").unwrap();
+        let target = Target { db: db.id, policy: db.default_policy.unwrap() };
+        Core {
+            state,
+            cache: SeriesCache::new(42, 1000),
+            batcher: Batcher::new(),
+            target,
+            shards,
+            now_ns: 1_500_000_000_123_456_789,
+            rules: graphite::Rules::default(),
+            line_bytes_max: 100_000,
+            names_max: 3,
+            turn_bytes: 100,
+            reader: pickle::Reader::default(),
+            keys: vec![Vec::new(); shards as usize],
+            requests: Vec::new(),
         }
+    }
+
+    /// Has Graphite's paths go where these templates say.
+    pub fn with_templates(mut self, separator: &str, tags: &[&str], lines: &[&str]) -> Core {
+        let own = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        self.rules = graphite::Rules::new(separator, &own(tags), &own(lines)).unwrap();
+        self
+    }
+
+    /// Has the catalog do something.
+    pub fn command(&mut self, wanted: &Command) {
+        command(&mut self.state, wanted);
+    }
+
+    /// Has the catalog make names.
+    pub fn resolve(&mut self, missing: Missing, mix_types: bool) {
+        assert!(!missing.is_empty());
+        let before = self.state.version();
+        self.command(&missing.resolve(self.target.policy, mix_types));
+        assert!(self.state.version() > before, "nothing was made");
+    }
+
+    /// Hands over bytes that come in parts, which end at `cuts` and at the end of all; each part is
+    /// decoded until nothing of it is complete any more. Gives the bytes used. `decode` is told
+    /// whether more follows, and says whether the stream ends.
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        cuts: &[usize],
+        mix_types: bool,
+        mut decode: impl FnMut(&mut Core, &[u8], bool) -> (Progress, bool),
+    ) -> (usize, bool) {
+        self.batcher.begin(self.target);
+        let mut start = 0;
+        for end in cuts.iter().copied().chain([bytes.len()]) {
+            loop {
+                match decode(self, &bytes[start..end], end < bytes.len()) {
+                    (Progress::Done { consumed }, ends) => {
+                        start += consumed;
+                        if ends {
+                            return (start, true);
+                        }
+                        if consumed == 0 {
+                            break;
+                        }
+                    }
+                    (Progress::NeedNames { resume_at, missing }, _) => {
+                        start += resume_at;
+                        self.resolve(missing, mix_types);
+                    }
+                }
+            }
+        }
+        (start, false)
+    }
+
+    /// Decodes line protocol; gives what was wrong.
+    pub fn decode_lines(
+        &mut self,
+        body: &[u8],
+        cuts: &[usize],
+        precision: line::Precision,
+    ) -> line::Report {
+        let (mut report, mut tail) = (line::Report::default(), Tail::default());
+        let (used, _) = self.feed(body, cuts, false, |core, input, more| {
+            let mut ctx = line::Context {
+                catalog: &core.state,
+                cache: &mut core.cache,
+                report: &mut report,
+                tail: &mut tail,
+                now_ns: core.now_ns,
+                precision,
+                shards: core.shards,
+                more,
+                line_bytes_max: core.line_bytes_max,
+                names_max: core.names_max,
+            };
+            (line::decode(input, &mut core.batcher, &mut ctx), false)
+        });
+        assert_eq!(used, body.len());
+        report
+    }
+
+    /// Decodes telnet lines; gives how often `version` was asked for.
+    pub fn decode_telnet(&mut self, bytes: &[u8], cuts: &[usize], rejects: &mut Rejects) -> u32 {
+        let (mut tail, mut replies) = (Tail::default(), telnet::Replies::new(true));
+        self.feed(bytes, cuts, true, |core, input, _| {
+            let mut ctx = telnet::Context {
+                catalog: &core.state,
+                cache: &mut core.cache,
+                rejects,
+                tail: &mut tail,
+                now_ns: core.now_ns,
+                shards: core.shards,
+                line_bytes_max: telnet::LINE_BYTES_MAX,
+                names_max: core.names_max,
+                ttl_default_s: 0,
+                replies: &mut replies,
+            };
+            (telnet::decode(input, &mut core.batcher, &mut ctx), false)
+        });
+        replies.versions()
+    }
+
+    /// Decodes Graphite's lines; gives the bytes of an unfinished one.
+    pub fn decode_graphite(
+        &mut self,
+        bytes: &[u8],
+        cuts: &[usize],
+        rejects: &mut Rejects,
+    ) -> usize {
+        let mut tail = Tail::default();
+        let (used, _) = self.feed(bytes, cuts, true, |core, input, _| {
+            let mut ctx = graphite::Context {
+                catalog: &core.state,
+                cache: &mut core.cache,
+                rejects,
+                rules: &core.rules,
+                tail: &mut tail,
+                now_ns: core.now_ns,
+                shards: core.shards,
+                line_bytes_max: graphite::LINE_BYTES_MAX.min(core.line_bytes_max),
+                names_max: core.names_max,
+            };
+            (graphite::decode(input, &mut core.batcher, &mut ctx), false)
+        });
+        bytes.len() - used
+    }
+
+    /// Decodes pickles; gives the bytes left over and whether the stream ends.
+    pub fn decode_pickle(
+        &mut self,
+        bytes: &[u8],
+        cuts: &[usize],
+        rejects: &mut Rejects,
+    ) -> (usize, bool) {
+        let (used, ends) = self.feed(bytes, cuts, true, |core, input, _| {
+            let mut ctx = pickle::Context {
+                catalog: &core.state,
+                cache: &mut core.cache,
+                rejects,
+                rules: &core.rules,
+                reader: &mut core.reader,
+                now_ns: core.now_ns,
+                shards: core.shards,
+                frame_bytes_max: pickle::FRAME_BYTES_MAX,
+                turn_bytes: core.turn_bytes,
+                names_max: core.names_max,
+                frames: 0,
+                ends: false,
+            };
+            let progress = pickle::decode(input, &mut core.batcher, &mut ctx);
+            (progress, ctx.ends)
+        });
+        (bytes.len() - used, ends)
+    }
+
+    /// Decodes a body of KairosDB's data points, of which more and more is there: up to each cut,
+    /// then all of it. Gives what was wrong.
+    pub fn decode_kairos(&mut self, body: &[u8], cuts: &[usize]) -> kairos::Report {
+        self.batcher.begin(self.target);
+        let (mut report, mut document) = (kairos::Report::default(), kairos::Document::default());
+        for end in cuts.iter().copied().chain([body.len()]) {
+            let last = end == body.len();
+            loop {
+                let mut ctx = kairos::Context {
+                    catalog: &self.state,
+                    cache: &mut self.cache,
+                    report: &mut report,
+                    now_ns: self.now_ns,
+                    shards: self.shards,
+                    names_max: self.names_max,
+                    ttl_default_s: 0,
+                };
+                match document.step(&body[..end], last, &mut self.batcher, &mut ctx) {
+                    kairos::Step::Again => {}
+                    kairos::Step::Names(missing) => self.resolve(missing, true),
+                    kairos::Step::Wait => {
+                        assert!(!last, "waits for more than there is");
+                        break;
+                    }
+                    kairos::Step::Done => break,
+                }
+            }
+        }
+        report
+    }
+
+    /// A request of line protocol that came whole; gives its rows, as all of these do.
+    pub fn lines(&mut self, body: &[u8]) -> u64 {
+        self.decode_lines(body, &[], line::Precision::Nanoseconds);
+        self.finish()
+    }
+
+    /// A part of a telnet connection.
+    pub fn telnet(&mut self, bytes: &[u8]) -> u64 {
+        self.decode_telnet(bytes, &[], &mut Rejects::default());
+        self.finish()
+    }
+
+    /// A part of a connection of Graphite's plaintext.
+    pub fn graphite(&mut self, bytes: &[u8]) -> u64 {
+        self.decode_graphite(bytes, &[], &mut Rejects::default());
+        self.finish()
+    }
+
+    /// A part of a connection of pickles.
+    pub fn pickle(&mut self, bytes: &[u8]) -> u64 {
+        self.decode_pickle(bytes, &[], &mut Rejects::default());
+        self.finish()
+    }
+
+    /// A body of KairosDB's data points that came whole and without faults.
+    pub fn kairos(&mut self, body: &[u8]) -> u64 {
+        assert!(self.decode_kairos(body, &[]).is_clean());
+        self.finish()
     }
 
     /// Ends the request, as if all rows had been written: their series are known from now on.
@@ -60,214 +308,104 @@ impl Core {
         outcome.rows
     }
 
-    /// Ends the request and gives all that it came to.
-    pub fn outcome(&mut self) -> Outcome {
-        self.batcher.finish()
-    }
-
-    /// A request of line protocol that came whole.
-    pub fn lines(&mut self, body: &[u8]) -> u64 {
-        self.lines_in_parts(body, &[body.len()]);
-        self.finish()
-    }
-
-    /// Decodes line protocol that came in parts, which end at `ends`; gives what was wrong.
-    pub fn lines_in_parts(&mut self, body: &[u8], ends: &[usize]) -> line::Report {
-        let (mut report, mut tail) = (line::Report::default(), Tail::default());
-        self.batcher.begin(self.target);
-        let mut start = 0;
-        for end in ends {
-            loop {
-                let mut ctx = line::Context {
-                    catalog: &self.state,
-                    cache: &mut self.cache,
-                    report: &mut report,
-                    tail: &mut tail,
-                    now_ns: NOW_NS,
-                    precision: line::Precision::Nanoseconds,
-                    shards: 2,
-                    more: *end < body.len(),
-                    line_bytes_max: 1 << 20,
-                    names_max: self.names_max,
+    /// Ends the request: shards answer, the cache learns, rows are applied to `store`. Gives rows
+    /// and values.
+    pub fn store(&mut self, store: &mut Store) -> (u64, u64) {
+        let Outcome { writes, rows, values, .. } = self.batcher.finish();
+        self.requests.clear();
+        for mut write in writes {
+            let lesson = write.take_lesson();
+            let known = &mut self.keys[write.shard.index()];
+            let ids: Vec<SeriesId> = write
+                .request
+                .new_series
+                .iter()
+                .map(|new| {
+                    let key = SeriesKey::from_bytes(&new.key).unwrap();
+                    assert_eq!(key.shard(self.shards), write.shard);
+                    let (_, name) = self.state.measurement_name(new.measurement).unwrap();
+                    assert_eq!(key.measurement(), name);
+                    let at = known.iter().position(|k| *k == new.key).unwrap_or_else(|| {
+                        known.push(new.key.clone());
+                        known.len() - 1
+                    });
+                    SeriesId(at as u32)
+                })
+                .collect();
+            for batch in &write.request.batches {
+                let key = |series: SeriesRef| match series.resolve() {
+                    Ok(id) => known[id.index()].clone(),
+                    Err(index) => write.request.new_series[index as usize].key.clone(),
                 };
-                match line::decode(&body[start..*end], &mut self.batcher, &mut ctx) {
-                    Progress::Done { consumed } => {
-                        start += consumed;
-                        break;
-                    }
-                    Progress::NeedNames { resume_at, missing } => {
-                        start += resume_at;
-                        self.resolve(missing, false);
-                    }
-                }
+                apply(&self.state, batch, key, store);
             }
+            lesson.learned(&ids, &mut self.cache);
+            self.requests.push(write.request.clone());
+            self.batcher.recycle(write.request);
         }
-        report
+        (rows, values)
     }
+}
 
-    /// A part of a telnet connection.
-    pub fn telnet(&mut self, bytes: &[u8]) -> u64 {
-        self.telnet_in_parts(bytes, &[bytes.len()]);
-        self.finish()
+fn command(state: &mut State, wanted: &Command) {
+    for record in state.decide(wanted).unwrap() {
+        state.apply(&record);
     }
+}
 
-    /// Decodes telnet lines that came in parts, which end at `ends`; gives what was dropped, and
-    /// how often `version` was asked for.
-    pub fn telnet_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> (Rejects, u32) {
-        let (mut rejects, mut tail) = (Rejects::default(), Tail::default());
-        self.batcher.begin(self.target);
-        let (mut start, mut replies) = (0, telnet::Replies::new(true));
-        for end in ends {
-            loop {
-                let mut ctx = telnet::Context {
-                    catalog: &self.state,
-                    cache: &mut self.cache,
-                    rejects: &mut rejects,
-                    tail: &mut tail,
-                    now_ns: NOW_NS,
-                    shards: 2,
-                    line_bytes_max: telnet::LINE_BYTES_MAX,
-                    names_max: self.names_max,
-                    ttl_default_s: 0,
-                    replies: &mut replies,
-                };
-                let progress = telnet::decode(&bytes[start..*end], &mut self.batcher, &mut ctx);
-                match progress {
-                    Progress::Done { consumed } => {
-                        start += consumed;
-                        break;
-                    }
-                    Progress::NeedNames { resume_at, missing } => {
-                        start += resume_at;
-                        self.resolve(missing, true);
-                    }
-                }
-            }
+fn apply(state: &State, batch: &Batch, key: impl Fn(SeriesRef) -> Box<[u8]>, store: &mut Store) {
+    assert!(batch.columns.is_sorted_by(|left, right| left.id < right.id));
+    assert!(batch.rows() > 0 && batch.series.len() == batch.rows());
+    let range = state.partition(batch.partition).unwrap().range;
+    for column in &batch.columns {
+        assert_eq!(column.values.len(), batch.rows());
+        assert_eq!(column.values.kind(), column.id.kind());
+        assert!(column.validity.as_ref().is_none_or(|bits| bits.len() == batch.rows()));
+    }
+    for row in 0..batch.rows() {
+        assert!(range.contains(batch.times[row]));
+        let series = show_key(&SeriesKey::from_bytes(&key(batch.series[row])).unwrap());
+        for column in batch.columns.iter().filter(|column| column.is_valid(row)) {
+            let field = match column.id {
+                ColumnId::EXPIRE => "(expire)".into(),
+                id => text(state.field_name(id.field()).unwrap()),
+            };
+            let at = (series.clone(), batch.times[row], field, column.id.kind());
+            store.insert(at, show(&value(&column.values, row)));
         }
-        (rejects, replies.versions())
     }
+}
 
-    /// Has Graphite's paths go where these templates say.
-    pub fn with_templates(mut self, separator: &str, tags: &[&str], lines: &[&str]) -> Core {
-        let own = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        self.rules = graphite::Rules::new(separator, &own(tags), &own(lines)).unwrap();
-        self
+fn value(values: &Values, row: usize) -> Value {
+    match values {
+        Values::Float(values) => Value::Float(values[row]),
+        Values::Integer(values) => Value::Integer(values[row]),
+        Values::Unsigned(values) => Value::Unsigned(values[row]),
+        Values::Boolean(values) => Value::Boolean(values[row]),
+        Values::String(strings) => Value::String(strings.get(row).into()),
     }
+}
 
-    /// A part of a connection of Graphite's plaintext.
-    pub fn graphite(&mut self, bytes: &[u8]) -> u64 {
-        self.graphite_in_parts(bytes, &[bytes.len()]);
-        self.finish()
+/// A value as text in which different bits differ.
+pub fn show(value: &Value) -> String {
+    match value {
+        Value::Float(value) => format!("{value:?}"),
+        Value::Integer(value) => format!("{value}i"),
+        Value::Unsigned(value) => format!("{value}u"),
+        Value::Boolean(value) => format!("{value}"),
+        Value::String(value) => format!("{:?}", text(value)),
     }
+}
 
-    /// Decodes Graphite's lines that came in parts, which end at `ends`; gives what was dropped.
-    pub fn graphite_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> Rejects {
-        let (mut rejects, mut tail) = (Rejects::default(), Tail::default());
-        self.batcher.begin(self.target);
-        let mut start = 0;
-        for end in ends {
-            loop {
-                let mut ctx = graphite::Context {
-                    catalog: &self.state,
-                    cache: &mut self.cache,
-                    rejects: &mut rejects,
-                    rules: &self.rules,
-                    tail: &mut tail,
-                    now_ns: NOW_NS,
-                    shards: 2,
-                    line_bytes_max: 1024,
-                    names_max: self.names_max,
-                };
-                match graphite::decode(&bytes[start..*end], &mut self.batcher, &mut ctx) {
-                    Progress::Done { consumed } => {
-                        start += consumed;
-                        break;
-                    }
-                    Progress::NeedNames { resume_at, missing } => {
-                        start += resume_at;
-                        self.resolve(missing, true);
-                    }
-                }
-            }
-        }
-        rejects
-    }
+/// A key as text: `measurement|tag=value|...`.
+pub fn show_key(key: &SeriesKey) -> String {
+    let tags = key.tags().map(|(tag, value)| format!("|{}={}", text(tag), text(value)));
+    text(key.measurement()) + &tags.collect::<String>()
+}
 
-    /// A part of a connection of pickles.
-    pub fn pickle(&mut self, bytes: &[u8]) -> u64 {
-        self.pickle_in_parts(bytes, &[bytes.len()]);
-        self.finish()
-    }
-
-    /// Decodes pickles that came in parts, which end at `ends`; gives what was dropped.
-    pub fn pickle_in_parts(&mut self, bytes: &[u8], ends: &[usize]) -> Rejects {
-        let mut rejects = Rejects::default();
-        self.batcher.begin(self.target);
-        let mut start = 0;
-        for end in ends {
-            loop {
-                let mut ctx = pickle::Context {
-                    catalog: &self.state,
-                    cache: &mut self.cache,
-                    rejects: &mut rejects,
-                    rules: &self.rules,
-                    reader: &mut self.reader,
-                    now_ns: NOW_NS,
-                    shards: 2,
-                    frame_bytes_max: pickle::FRAME_BYTES_MAX,
-                    turn_bytes: 1 << 20,
-                    names_max: self.names_max,
-                    frames: 0,
-                    ends: false,
-                };
-                let progress = pickle::decode(&bytes[start..*end], &mut self.batcher, &mut ctx);
-                let ends = ctx.ends;
-                match progress {
-                    Progress::Done { .. } if ends => return rejects,
-                    Progress::Done { consumed: 0 } => break,
-                    Progress::Done { consumed } => start += consumed,
-                    Progress::NeedNames { resume_at, missing } => {
-                        start += resume_at;
-                        self.resolve(missing, true);
-                    }
-                }
-            }
-        }
-        rejects
-    }
-
-    /// A body of KairosDB's data points that came whole.
-    pub fn kairos(&mut self, body: &[u8]) -> u64 {
-        let report = self.kairos_in_parts(body, &[body.len()]);
-        assert!(report.is_clean());
-        self.finish()
-    }
-
-    /// Decodes a body of which more and more is there, up to `ends`; gives what was wrong.
-    pub fn kairos_in_parts(&mut self, body: &[u8], ends: &[usize]) -> kairos::Report {
-        let (mut report, mut document) = (kairos::Report::default(), kairos::Document::default());
-        self.batcher.begin(self.target);
-        for end in ends {
-            loop {
-                let mut ctx = kairos::Context {
-                    catalog: &self.state,
-                    cache: &mut self.cache,
-                    report: &mut report,
-                    now_ns: NOW_NS,
-                    shards: 2,
-                    names_max: self.names_max,
-                    ttl_default_s: 0,
-                };
-                let last = *end == body.len();
-                match document.step(&body[..*end], last, &mut self.batcher, &mut ctx) {
-                    kairos::Step::Again => {}
-                    kairos::Step::Names(missing) => self.resolve(missing, true),
-                    kairos::Step::Wait | kairos::Step::Done => break,
-                }
-            }
-        }
-        report
-    }
+/// Bytes as text, one character a byte.
+pub fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 /// Frames of 500 elements each, as carbon's relay packs them: path, seconds, value.

@@ -1,22 +1,17 @@
 //! The plaintext door against the rules of its specification, and against a slow model.
 
-use super::super::testkit::{Store, World};
+use super::super::testkit::{Core, Store};
 use super::*;
 use proptest::prelude::*;
 
-fn rules(templates: &[&str]) -> Rules {
-    let lines: Vec<String> = templates.iter().map(|line| (*line).to_owned()).collect();
-    Rules::new(".", &[], &lines).unwrap()
-}
-
 /// Decodes bytes three times over with one outcome; gives rows and reject names with counts.
-fn decode_text(rules: &Rules, bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>) {
-    let mut world = World::new(3, 0);
-    let now = world.now_ns;
+fn decode_text(templates: &[&str], bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>) {
+    let mut core = Core::tight(3, 0).with_templates(".", &[], templates);
+    let now = core.now_ns;
     let mut outcomes = (0..3).map(|_| {
         let (mut store, mut rejects) = (Store::new(), Rejects::default());
-        world.graphite(rules, bytes, &[], &mut rejects);
-        world.finish(&mut store);
+        core.decode_graphite(bytes, &[], &mut rejects);
+        core.store(&mut store);
         let row = |((series, time, field, _), value): (&(String, i64, String, _), &String)| {
             let time =
                 if *time == now { "now".to_owned() } else { format!("{}", time / 1_000_000) };
@@ -55,7 +50,7 @@ fn lines_that_are_stored() {
         ("m 5 9223372036", "m 9223372036000 value=5.0"),
     ];
     for (line, expected) in cases {
-        let (rows, rejects) = decode_text(&Rules::default(), format!("{line}\n").as_bytes());
+        let (rows, rejects) = decode_text(&[], format!("{line}\n").as_bytes());
         assert_eq!((rows.as_slice(), rejects.len()), (&[expected.to_owned()][..], 0), "{line:?}");
     }
 }
@@ -90,22 +85,22 @@ fn lines_that_are_dropped() {
     ];
     for (line, reason) in cases {
         let both = [line, b"\nok 1 1\n"].concat();
-        let (rows, rejects) = decode_text(&Rules::default(), &both);
+        let (rows, rejects) = decode_text(&[], &both);
         let shown = String::from_utf8_lossy(line);
         assert_eq!(rejects, [(reason, 1)], "{shown}");
         assert_eq!(rows, ["ok 1000 value=1.0"], "{shown}");
     }
     let exact = [&[b'x'; 16_380][..], b" 1 1\r\n"].concat();
-    assert_eq!(decode_text(&Rules::default(), &exact).0.len(), 1, "exactly the limit is allowed");
-    let (rows, rejects) = decode_text(&Rules::default(), b"\n   \n\t\r\nm 1 1");
+    assert_eq!(decode_text(&[], &exact).0.len(), 1, "exactly the limit is allowed");
+    let (rows, rejects) = decode_text(&[], b"\n   \n\t\r\nm 1 1");
     assert!(rows.is_empty() && rejects.is_empty(), "blank lines and an open rest are no lines");
 }
 
 #[test]
 fn paths_of_one_series_keep_their_fields_apart() {
-    let rules = rules(&["if.* .host.measurement.field", "measurement.host"]);
+    let templates = ["if.* .host.measurement.field", "measurement.host"];
     let lines = b"if.web.net.rx 1 1\nif.web.net.tx 2 1\nnet.web 3 1\nif.web.net.rx 4 2\n";
-    let (rows, rejects) = decode_text(&rules, lines);
+    let (rows, rejects) = decode_text(&templates, lines);
     assert_eq!(rejects, []);
     assert_eq!(
         rows,
@@ -116,29 +111,29 @@ fn paths_of_one_series_keep_their_fields_apart() {
             "net|host=web 2000 rx=4.0",
         ]
     );
-    assert_eq!(decode_text(&rules, b"if.web.net.time 1 1\n").1, [("bad_field", 1)]);
+    assert_eq!(decode_text(&templates, b"if.web.net.time 1 1\n").1, [("bad_field", 1)]);
 }
 
 #[test]
 fn a_metric_of_another_type_takes_floats_too() {
-    let mut world = World::new(2, 0);
+    let mut core = Core::tight(2, 0);
     let (mut store, mut rejects) = (Store::new(), Rejects::default());
-    world.telnet(b"putm m 1000 5 a=b\n", &[], &mut rejects);
-    world.finish(&mut store);
-    world.graphite(&Rules::default(), b"m;a=b 2.5 1\n", &[], &mut rejects);
-    world.finish(&mut store);
+    core.decode_telnet(b"putm m 1000 5 a=b\n", &[], &mut rejects);
+    core.store(&mut store);
+    core.decode_graphite(b"m;a=b 2.5 1\n", &[], &mut rejects);
+    core.store(&mut store);
     let values: Vec<&str> = store.values().map(String::as_str).collect();
     assert!(values == ["2.5", "5i"] && rejects.total() == 0, "{values:?}");
 }
 
 #[test]
 fn beyond_retention_and_too_long_a_key() {
-    let mut world = World::new(1, 3_600_000_000_000);
+    let mut core = Core::tight(1, 3_600_000_000_000);
     let (mut store, mut rejects) = (Store::new(), Rejects::default());
     let line = format!("m 1 1\nm 1 -1\nm{} 1 -1\n", ";t=v".repeat(3));
     for _ in 0..2 {
-        world.graphite(&Rules::default(), line.as_bytes(), &[], &mut rejects);
-        world.finish(&mut store);
+        core.decode_graphite(line.as_bytes(), &[], &mut rejects);
+        core.store(&mut store);
     }
     assert_eq!((store.len(), rejects.of(Reject::BeyondRetention)), (2, 2));
     assert_eq!(rejects.take_sample(Reject::BeyondRetention).as_deref(), Some(&b"m 1 1"[..]));
@@ -198,12 +193,13 @@ proptest! {
         cuts in prop::collection::vec(0..300usize, 0..5),
         templated in any::<bool>(),
     ) {
-        let rules = rules(if templated { &["a.* host.measurement.field", "measurement.x"] } else { &[] });
+        let templates: &[&str] =
+            if templated { &["a.* host.measurement.field", "measurement.x"] } else { &[] };
         let bytes = (lines.join("\n") + "\n").into_bytes();
-        let mut world = World::new(3, 0);
+        let mut core = Core::tight(3, 0).with_templates(".", &[], templates);
         let (mut expected, mut dropped) = (Store::new(), 0);
         for line in bytes.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).unwrap()) {
-            match model(&rules, line, world.now_ns) {
+            match model(&core.rules, line, core.now_ns) {
                 Some((series, field, time, value)) => {
                     let kind = crate::model::FieldType::Float;
                     expected.insert((series, time, field, kind), format!("{value:?}"));
@@ -215,8 +211,8 @@ proptest! {
         cuts.sort_unstable();
         for cuts in [&[][..], &[], &cuts] {
             let (mut store, mut rejects) = (Store::new(), Rejects::default());
-            let rest = world.graphite(&rules, &bytes, cuts, &mut rejects);
-            world.finish(&mut store);
+            let rest = core.decode_graphite(&bytes, cuts, &mut rejects);
+            core.store(&mut store);
             prop_assert_eq!(rest, 0);
             prop_assert_eq!(&store, &expected);
             prop_assert_eq!(rejects.total(), dropped);

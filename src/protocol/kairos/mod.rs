@@ -196,7 +196,9 @@ impl Decoder<'_, '_, '_> {
     /// The body is no JSON from here on.
     fn end(&mut self, text: &'static str) -> Option<Step> {
         if self.resume.is_none() {
+            // Blanks in front of the fault are read or not, depending on where the bytes were cut.
             let at = self.doc.place.at;
+            let at = scan::peek(self.bytes, at).map_or(at, |(found, _)| found);
             self.ctx.report.add(|| match text {
                 NO_CONTENT | BAD_START => text.to_owned(),
                 text => format!("{text} at offset {at}"),

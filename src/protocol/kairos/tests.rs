@@ -1,16 +1,16 @@
 //! Bodies of data points against the rules of KairosDB's specification.
 
-use super::super::testkit::{Store, World};
+use super::super::testkit::{Core, Store};
 use super::*;
 use proptest::prelude::*;
 
 /// Decodes a body three times over with one outcome; gives rows and messages.
 fn decode(body: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<String>) {
-    let mut world = World::new(3, 0);
+    let mut core = Core::tight(3, 0);
     let mut outcomes = (0..3).map(|_| {
         let mut store = Store::new();
-        let report = world.kairos(body, cuts);
-        world.finish(&mut store);
+        let report = core.decode_kairos(body, cuts);
+        core.store(&mut store);
         let row = |((series, time, field, _), value): (&(String, i64, String, _), &String)| {
             format!("{series} {} {field}={value}", time / 1_000_000)
         };
@@ -246,6 +246,17 @@ fn refusals_are_kairosdbs() {
 }
 
 #[test]
+fn a_fault_has_one_place_wherever_the_body_is_cut() {
+    for body in ["[\n\n[[ \n7 \n 8", "[ 5 , \n x", " [ {} \n }", "{ \"name\" : 1 \n , 2", "[] \n x"]
+    {
+        let whole = decode(body.as_bytes(), &[]);
+        for cut in 0..body.len() {
+            assert_eq!(decode(body.as_bytes(), &[cut]), whole, "{body:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn the_good_part_of_a_bad_body_is_stored() {
     let body = r#"[
         {"name":"a","tags":{"h":"a"},"datapoints":[[1,1],[2],[3,3]]},
@@ -263,10 +274,10 @@ fn a_metric_of_any_size_is_read_in_slices() {
     let points: Vec<String> = (0..40_000).map(|n| format!("[{n},{n}.5]")).collect();
     let tail = r#","name":"big","tags":{"h":"a"}}]"#;
     let body = format!("[{{\"datapoints\":[{}]{tail}", points.join(","));
-    let mut world = World::new(2, 0);
-    let report = world.kairos(body.as_bytes(), &[1, 100_000, 300_000]);
+    let mut core = Core::tight(2, 0);
+    let report = core.decode_kairos(body.as_bytes(), &[1, 100_000, 300_000]);
     assert!(report.is_clean());
-    assert_eq!(world.finish(&mut Store::new()), (40_000, 40_000));
+    assert_eq!(core.store(&mut Store::new()), (40_000, 40_000));
 }
 
 /// A metric's JSON with some of its parts odd.

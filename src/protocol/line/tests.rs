@@ -1,7 +1,7 @@
 //! Line protocol against the tables of its specification, and against a model: each line decoded
 //! alone by a decoder that has met nothing before.
 
-use super::super::testkit::{Store, World};
+use super::super::testkit::{Core, Store};
 use super::*;
 use proptest::prelude::*;
 
@@ -10,11 +10,11 @@ const YEAR_NS: i64 = 365 * 86_400_000_000_000;
 /// Writes a body three times over (unknown, then known names and series) with one outcome, and
 /// gives the stored rows as `series time field=value` and the verdict.
 fn write(body: &[u8], precision: Precision) -> (Vec<String>, Verdict) {
-    let mut world = World::new(3, 0);
+    let mut core = Core::tight(3, 0);
     let mut outcomes = (0..3).map(|_| {
         let mut store = Store::new();
-        let report = world.lines(body, &[], precision);
-        world.finish(&mut store);
+        let report = core.decode_lines(body, &[], precision);
+        core.store(&mut store);
         let rows: Vec<String> = store
             .iter()
             .map(|((series, time, field, _), value)| format!("{series} {time} {field}={value}"))
@@ -279,13 +279,13 @@ fn a_conflict_drops_the_point_and_names_the_first() {
 
 #[test]
 fn points_beyond_retention_are_counted() {
-    let mut world = World::new(2, YEAR_NS);
-    let now = world.now_ns;
+    let mut core = Core::tight(2, YEAR_NS);
+    let now = core.now_ns;
     let body = format!("m f=1 {now}\nm f=2 {}\nm f=3 1\nm f=4 {now}\n", now - YEAR_NS);
     for _ in 0..2 {
         let mut store = Store::new();
-        let report = world.lines(body.as_bytes(), &[], Precision::Nanoseconds);
-        assert_eq!(world.finish(&mut store).0, 3);
+        let report = core.decode_lines(body.as_bytes(), &[], Precision::Nanoseconds);
+        assert_eq!(core.store(&mut store).0, 3);
         let text = b"partial write: points beyond retention policy dropped=1";
         assert_eq!(report.verdict(), Verdict::Partial(text.to_vec()));
         assert_eq!((report.points(), report.dropped_points(), report.refused_lines()), (4, 1, 0));
@@ -298,10 +298,10 @@ fn too_long_a_line_is_refused_alone() {
     let body = format!("m f=\"a\" 1\n{long}\nm f=\"b\" 2\n");
     for cuts in [vec![], vec![50, 90_000, 100_005, 100_020], (20..100_030).step_by(1000).collect()]
     {
-        let mut world = World::new(2, 0);
+        let mut core = Core::tight(2, 0);
         let mut store = Store::new();
-        let report = world.lines(body.as_bytes(), &cuts, Precision::Nanoseconds);
-        assert_eq!((world.finish(&mut store).0, report.refused_lines()), (2, 1));
+        let report = core.decode_lines(body.as_bytes(), &cuts, Precision::Nanoseconds);
+        assert_eq!((core.store(&mut store).0, report.refused_lines()), (2, 1));
         let Verdict::Partial(text) = report.verdict() else { panic!() };
         assert!(text.ends_with(b": line too long dropped=0") && text.len() < 300);
     }
@@ -309,15 +309,15 @@ fn too_long_a_line_is_refused_alone() {
 
 #[test]
 fn a_dropped_measurement_is_made_anew() {
-    let mut world = World::new(1, 0);
+    let mut core = Core::tight(1, 0);
     let mut store = Store::new();
     for round in 0..3 {
-        world.lines(b"m f=1 1\nm f=2 2\nn f=2 2\n", &[], Precision::Nanoseconds);
-        assert_eq!(world.finish(&mut store).0, 3);
-        let id = world.state.measurement(world.target.db, b"m").unwrap();
+        core.decode_lines(b"m f=1 1\nm f=2 2\nn f=2 2\n", &[], Precision::Nanoseconds);
+        assert_eq!(core.store(&mut store).0, 3);
+        let id = core.state.measurement(core.target.db, b"m").unwrap();
         assert_eq!(id.0, [1, 3, 4][round]);
         let name = b"m".as_slice().into();
-        world.command(&crate::catalog::command::Command::DropMeasurement { db: "d".into(), name });
+        core.command(&crate::catalog::command::Command::DropMeasurement { db: "d".into(), name });
     }
 }
 
@@ -376,33 +376,33 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 /// shapes, caches, order of Batches nor discovery change anything.
 fn one_by_one(body: &[u8]) -> (Store, Report) {
     let (mut store, mut report) = (Store::new(), Report::default());
-    let mut world = World::new(3, 0);
+    let mut core = Core::tight(3, 0);
     let mut at = 0;
     while at < body.len() {
         let end = split::line_end(body, at, false).unwrap();
-        world.batcher = Batcher::new();
-        world.cache.clear();
-        world.batcher.begin(world.target);
+        core.batcher = Batcher::new();
+        core.cache.clear();
+        core.batcher.begin(core.target);
         let mut tail = Tail::default();
         loop {
             let mut ctx = Context {
-                catalog: &world.state,
-                cache: &mut world.cache,
+                catalog: &core.state,
+                cache: &mut core.cache,
                 report: &mut report,
                 tail: &mut tail,
-                now_ns: world.now_ns,
+                now_ns: core.now_ns,
                 precision: Precision::Nanoseconds,
                 shards: 3,
                 more: false,
                 line_bytes_max: 100_000,
                 names_max: 10,
             };
-            match decode(&body[at..end], &mut world.batcher, &mut ctx) {
+            match decode(&body[at..end], &mut core.batcher, &mut ctx) {
                 Progress::Done { .. } => break,
-                Progress::NeedNames { missing, .. } => world.resolve(missing, false),
+                Progress::NeedNames { missing, .. } => core.resolve(missing, false),
             }
         }
-        world.finish(&mut store);
+        core.store(&mut store);
         at = end + 1;
     }
     (store, report)
@@ -413,14 +413,14 @@ proptest! {
     #[test]
     fn bodies_decode_as_their_lines_do(body in body(), cuts in prop::collection::vec(0..600usize, 0..5)) {
         let (store, report) = one_by_one(&body);
-        let mut world = World::new(3, 0);
+        let mut core = Core::tight(3, 0);
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= body.len()).collect();
         cuts.sort_unstable();
         // Once with unknown names, once with known ones, once in parts.
         for cuts in [&[][..], &[], &cuts] {
             let mut found = Store::new();
-            let found_report = world.lines(&body, cuts, Precision::Nanoseconds);
-            world.finish(&mut found);
+            let found_report = core.decode_lines(&body, cuts, Precision::Nanoseconds);
+            core.store(&mut found);
             prop_assert_eq!(&found, &store);
             prop_assert_eq!(found_report.verdict(), report.verdict());
         }
@@ -432,10 +432,10 @@ proptest! {
         cut in 0..300usize,
     ) {
         let (store, report) = one_by_one(&body);
-        let mut world = World::new(2, 0);
+        let mut core = Core::tight(2, 0);
         let mut found = Store::new();
-        let found_report = world.lines(&body, &[cut.min(body.len())], Precision::Nanoseconds);
-        world.finish(&mut found);
+        let found_report = core.decode_lines(&body, &[cut.min(body.len())], Precision::Nanoseconds);
+        core.store(&mut found);
         prop_assert_eq!(&found, &store);
         prop_assert_eq!(found_report.verdict(), report.verdict());
     }

@@ -1,6 +1,6 @@
 //! Pickles as senders make them, wrong ones, and bombs.
 
-use super::super::testkit::{Store, World};
+use super::super::testkit::{Core, Store};
 use super::*;
 use proptest::prelude::*;
 
@@ -12,12 +12,12 @@ fn frame(pickle: &[u8]) -> Vec<u8> {
 /// Decodes frames three times over with one outcome; gives rows, reject names with counts, and
 /// whether the stream ended.
 fn decode_frames(bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>, bool) {
-    let mut world = World::new(3, 0);
-    let now = world.now_ns;
+    let mut core = Core::tight(3, 0);
+    let now = core.now_ns;
     let mut outcomes = (0..3).map(|_| {
         let (mut store, mut rejects) = (Store::new(), Rejects::default());
-        let (_, ends) = world.pickle(&Rules::default(), bytes, &[], &mut rejects);
-        world.finish(&mut store);
+        let (_, ends) = core.decode_pickle(bytes, &[], &mut rejects);
+        core.store(&mut store);
         let row = |((series, time, field, _), value): (&(String, i64, String, _), &String)| {
             let time =
                 if *time == now { "now".to_owned() } else { format!("{}", time / 1_000_000) };
@@ -258,8 +258,8 @@ fn frames_that_are_refused_and_their_neighbours_that_are_not() {
         assert_eq!(rows, ["ok 1000 value=1.0"], "{shown}");
     }
     let mut rejects = Rejects::default();
-    let mut world = World::new(1, 0);
-    world.pickle(&Rules::default(), &frame(b"cos\nsystem\n."), &[], &mut rejects);
+    let mut core = Core::tight(1, 0);
+    core.decode_pickle(&frame(b"cos\nsystem\n."), &[], &mut rejects);
     let sample = rejects.take_sample(Reject::FrameForbidden).unwrap();
     assert_eq!(&*sample, b"opcode GLOBAL at byte 0, in a frame of 12 bytes");
 }
@@ -329,14 +329,14 @@ fn bombs_cost_no_more_than_their_bytes() {
 fn a_cut_frame_waits_for_its_end() {
     let bytes = frame(&single("m", b"K\x01", b"K\x01"));
     for cut in 0..bytes.len() {
-        let mut world = World::new(1, 0);
+        let mut core = Core::tight(1, 0);
         let (mut store, mut rejects) = (Store::new(), Rejects::default());
         let cuts: Vec<usize> = (1..=cut).collect();
-        let left = world.pickle(&Rules::default(), &bytes, &cuts, &mut rejects);
-        world.finish(&mut store);
+        let left = core.decode_pickle(&bytes, &cuts, &mut rejects);
+        core.store(&mut store);
         assert_eq!((left, store.len(), rejects.total()), ((0, false), 1, 0));
-        let left = world.pickle(&Rules::default(), &bytes[..cut], &[], &mut rejects);
-        assert_eq!((left, world.finish(&mut store).0), ((cut, false), 0));
+        let left = core.decode_pickle(&bytes[..cut], &[], &mut rejects);
+        assert_eq!((left, core.store(&mut store).0), ((cut, false), 0));
     }
 }
 
@@ -390,11 +390,11 @@ proptest! {
         }
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= bytes.len()).collect();
         cuts.sort_unstable();
-        let mut world = World::new(3, 0);
+        let mut core = Core::tight(3, 0);
         for cuts in [&[][..], &cuts] {
             let (mut store, mut rejects) = (Store::new(), Rejects::default());
-            let left = world.pickle(&Rules::default(), &bytes, cuts, &mut rejects);
-            world.finish(&mut store);
+            let left = core.decode_pickle(&bytes, cuts, &mut rejects);
+            core.store(&mut store);
             prop_assert_eq!(left, (0, false));
             prop_assert_eq!(&store, &expected);
             prop_assert_eq!(rejects.total(), 0);

@@ -1,16 +1,16 @@
 //! The telnet door against the rules of its specification.
 
-use super::super::testkit::{Store, World};
+use super::super::testkit::{Core, Store};
 use super::*;
 use proptest::prelude::*;
 
 /// Decodes bytes three times over with one outcome; gives rows, reject names with counts, versions.
 fn decode_text(bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>, u32) {
-    let mut world = World::new(3, 0);
+    let mut core = Core::tight(3, 0);
     let mut outcomes = (0..3).map(|_| {
         let (mut store, mut rejects) = (Store::new(), Rejects::default());
-        let versions = world.telnet(bytes, &[], &mut rejects);
-        world.finish(&mut store);
+        let versions = core.decode_telnet(bytes, &[], &mut rejects);
+        core.store(&mut store);
         let rows = store
             .iter()
             .map(|((series, time, field, _), value)| {
@@ -122,28 +122,28 @@ fn version_is_answered_once_each() {
 
 #[test]
 fn types_mix_and_metrics_share_three_batches() {
-    let mut world = World::new(1, 0);
+    let mut core = Core::tight(1, 0);
     let lines: String = (0..200)
         .map(|n| format!("putm m{n} 1 2 h=a\nputm m{n} 1 1.5 h=a\nputs m{n} 1 x h=a\n"))
         .collect();
     for _ in 0..2 {
         let (mut store, mut rejects) = (Store::new(), Rejects::default());
-        world.telnet(lines.as_bytes(), &[], &mut rejects);
-        assert_eq!(world.finish(&mut store), (600, 600));
+        core.decode_telnet(lines.as_bytes(), &[], &mut rejects);
+        assert_eq!(core.store(&mut store), (600, 600));
         assert_eq!((store.len(), rejects.total()), (600, 0));
-        assert_eq!(world.requests[0].batches.len(), 3);
+        assert_eq!(core.requests[0].batches.len(), 3);
     }
 }
 
 #[test]
 fn a_time_to_live_goes_to_the_expiry_column() {
-    let mut world = World::new(1, 0);
+    let mut core = Core::tight(1, 0);
     let (mut store, mut rejects) = (Store::new(), Rejects::default());
     let lines = b"putm m 1 1 h=a\nputm m 1 2 h=a kairos_opt.ttl=5\nputm m 2 3 kairos_opt.ttl=5\n\
                   putm m 1 4 h=a\n";
-    world.telnet(lines, &[], &mut rejects);
-    world.finish(&mut store);
-    let expire = world.now_ns + 5_000_000_000;
+    core.decode_telnet(lines, &[], &mut rejects);
+    core.store(&mut store);
+    let expire = core.now_ns + 5_000_000_000;
     let shown: Vec<String> = store
         .iter()
         .map(|((series, time, field, _), value)| format!("{series} {time} {field}={value}"))
@@ -158,14 +158,14 @@ fn a_time_to_live_goes_to_the_expiry_column() {
             "m|h=a 1000000 value=4i".into(),
         ]
     );
-    assert_eq!(world.requests[0].batches.len(), 2);
+    assert_eq!(core.requests[0].batches.len(), 2);
 }
 
 #[test]
 fn one_line_of_each_reason_is_sampled() {
-    let mut world = World::new(1, 3_600_000_000_000);
+    let mut core = Core::tight(1, 3_600_000_000_000);
     let mut rejects = Rejects::default();
-    world.telnet(b"put a 1 x a=b\nput b 1 y a=b\nput c 1 1 a=b\n", &[], &mut rejects);
+    core.decode_telnet(b"put a 1 x a=b\nput b 1 y a=b\nput c 1 1 a=b\n", &[], &mut rejects);
     assert_eq!(rejects.take_sample(Reject::BadValue).as_deref(), Some(&b"put a 1 x a=b"[..]));
     assert_eq!(rejects.take_sample(Reject::BadValue), None);
     assert_eq!((rejects.of(Reject::BadValue), rejects.of(Reject::BeyondRetention)), (2, 1));
@@ -195,21 +195,21 @@ proptest! {
     ) {
         let bytes = (lines.join("\n") + "\n").into_bytes();
         let (mut model, mut model_rejects, mut model_versions) = (Store::new(), Rejects::default(), 0);
-        let mut world = World::new(3, 0);
+        let mut core = Core::tight(3, 0);
         for line in &lines {
-            world.batcher = Batcher::new();
-            world.cache.clear();
+            core.batcher = Batcher::new();
+            core.cache.clear();
             let line = format!("{line}\n");
-            model_versions += world.telnet(line.as_bytes(), &[], &mut model_rejects);
-            world.finish(&mut model);
+            model_versions += core.decode_telnet(line.as_bytes(), &[], &mut model_rejects);
+            core.store(&mut model);
         }
-        let mut world = World::new(3, 0);
+        let mut core = Core::tight(3, 0);
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= bytes.len()).collect();
         cuts.sort_unstable();
         for cuts in [&[][..], &[], &cuts] {
             let (mut store, mut rejects) = (Store::new(), Rejects::default());
-            let versions = world.telnet(&bytes, cuts, &mut rejects);
-            world.finish(&mut store);
+            let versions = core.decode_telnet(&bytes, cuts, &mut rejects);
+            core.store(&mut store);
             prop_assert_eq!(without_never(&store), without_never(&model));
             prop_assert_eq!(rejects.total(), model_rejects.total());
             prop_assert_eq!(versions, model_versions);
