@@ -109,7 +109,8 @@ impl<'f, E: Env> LineBody<'f, E> {
                     if stuck > TRIES_MAX {
                         return Err(IngestError::Stale);
                     }
-                    self.front.make_names(missing, self.target.policy, false).await?;
+                    let making = self.front.make_names(missing, self.target.policy, false);
+                    self.front.in_time(making).await?;
                 }
             }
             self.front.env.yield_now().await;

@@ -30,7 +30,8 @@ pub enum IngestError {
     Stale,
     #[error("timeout")]
     Timeout,
-    /// As many bytes as may be are on their way to some shard; InfluxDB's words.
+    /// As many bytes as may be are on their way to some shard, or this write waits for room;
+    /// InfluxDB's words.
     #[error("request throttled, exceeds timeout")]
     Busy,
     #[error("engine: {0}")]
@@ -85,15 +86,24 @@ impl<E: Env> Front<E> {
     /// Makes the rows of a request durable, in bounded time. After `Timeout` they may be stored or
     /// not, and so they may after `Busy`, when many are on their way.
     pub(super) async fn commit(&self, outcome: Outcome) -> Result<Stored, IngestError> {
-        let Some(limit) = self.write_timeout().filter(|_| !outcome.writes.is_empty()) else {
+        if outcome.writes.is_empty() {
             return self.write_all(outcome).await;
-        };
+        }
+        self.in_time(self.write_all(outcome)).await
+    }
+
+    /// Gives up what takes longer than a request may wait. What it began may still be done.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, IngestError>>,
+    ) -> Result<T, IngestError> {
+        let Some(limit) = self.write_timeout() else { return work.await };
         let late = async {
             self.env.sleep(limit).await;
             let crowded = self.cluster.is_crowded();
             Err(if crowded { IngestError::Busy } else { IngestError::Timeout })
         };
-        future::or(self.write_all(outcome), late).await
+        future::or(work, late).await
     }
 
     /// Makes the rows of a request durable, however long it takes.

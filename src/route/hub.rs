@@ -85,6 +85,24 @@ struct Outbox<T: Traffic> {
     /// Bytes of requests that may still be on their way to this core.
     budget: Cell<usize>,
     freed: Notify,
+    /// Requests that wait for room.
+    queue: Cell<usize>,
+}
+
+/// Counts as one that waits until it is dropped.
+struct Queued<'q>(&'q Cell<usize>);
+
+impl<'q> Queued<'q> {
+    fn new(queue: &'q Cell<usize>) -> Queued<'q> {
+        queue.set(queue.get() + 1);
+        Queued(queue)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 struct Waiting<T: Traffic> {
@@ -116,6 +134,7 @@ impl<T: Traffic> Hub<T> {
             filled: Notify::default(),
             budget: Cell::new(budget_bytes),
             freed: Notify::default(),
+            queue: Cell::new(0),
         };
         let inner = Inner {
             here,
@@ -182,15 +201,18 @@ impl<T: Traffic> Hub<T> {
         if let Some(outbox) = self.inner.outboxes.get(to.0 as usize) {
             let take =
                 || outbox.budget.get().checked_sub(bytes).map(|left| outbox.budget.set(left));
+            let _queued = Queued::new(&outbox.queue);
             outbox.freed.until(take).await;
         }
         Permit { hub: self.clone(), to, bytes }
     }
 
-    /// Whether less than an eighth of the bytes that may be on their way to a core are left.
+    /// Whether requests wait for room, or less than an eighth of the bytes that may be on their way
+    /// to a core are left.
     pub fn is_crowded(&self, to: CoreId) -> bool {
-        let left = self.inner.outboxes.get(to.0 as usize).map(|outbox| outbox.budget.get());
-        left.is_some_and(|left| left < self.inner.budget_bytes / 8)
+        self.inner.outboxes.get(to.0 as usize).is_some_and(|outbox| {
+            outbox.queue.get() > 0 || outbox.budget.get() < self.inner.budget_bytes / 8
+        })
     }
 
     /// Takes in a packet that came from a core.
@@ -583,6 +605,11 @@ mod tests {
         let (left, _) = pair();
         let first = block_on(left.permit(CoreId(1), 60));
         assert!(block_on(poll_once(left.permit(CoreId(1), 60))).is_none());
+        let mut second = Box::pin(left.permit(CoreId(1), 60));
+        assert!(!left.is_crowded(CoreId(1)) && block_on(poll_once(&mut second)).is_none());
+        assert!(left.is_crowded(CoreId(1)), "one waits, although there is room for smaller ones");
+        drop(second);
+        assert!(!left.is_crowded(CoreId(1)));
         drop(first);
         let whole = block_on(poll_once(left.permit(CoreId(1), 5000)));
         assert!(whole.is_some(), "a request larger than the budget passes alone");

@@ -272,10 +272,13 @@ impl<'f, E: Env> Intake<'f, E> {
                     if stuck > TRIES_MAX {
                         return Err(Refused::from(&IngestError::Stale));
                     }
-                    let made = match self.target {
-                        Some(target) => self.front.make_names(missing, target.policy, true).await,
-                        None => self.front.make_database(&self.database).await,
+                    let making = async {
+                        match self.target {
+                            Some(it) => self.front.make_names(missing, it.policy, true).await,
+                            None => self.front.make_database(&self.database).await,
+                        }
                     };
+                    let made = self.front.in_time(making).await;
                     made.map_err(|error| Refused::from(&error))?;
                     if self.target.is_none() {
                         self.restart()?;
