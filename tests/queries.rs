@@ -203,3 +203,34 @@ fn who_asks_is_counted_while_somebody_watches() {
     let long = server.get("/debug/requests?seconds=99999");
     assert_eq!((long.status, long.text().ends_with("6h\"}")), (400, true), "{}", long.text());
 }
+
+#[test]
+fn a_select_reads_no_more_than_allowed() {
+    let (_dir, data) = folder();
+    let limits =
+        ["--query-max-points", "50", "--query-max-series", "3", "--query-max-buckets", "5"];
+    let server = start(&data, &[&["--cores", "2"], &limits[..]].concat());
+    server.query("", "CREATE DATABASE d");
+    let cpu = |n: usize| format!("cpu,host=h{} v={n} {n}000000000\n", n % 4);
+    let mem = |n: usize| format!("mem,k=h{} v={n} {n}\n", n % 3);
+    let body: String = (0..20).map(cpu).chain((0..60).map(mem)).collect();
+    assert_eq!(server.post("/write?db=d", body.as_bytes()).status, 204);
+    let error = |text: &str| {
+        let answer = server.query("d", text);
+        let (_, error) = answer.split_once("\"error\":\"").unwrap_or(("", "none\""));
+        error.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(error("SELECT v FROM cpu"), "max-select-series limit exceeded: (4/3)");
+    assert_eq!(error("SELECT v FROM cpu WHERE host != 'h0'"), "none");
+    // 60 rows on two shards; each may read 50 of them.
+    let points = "max-select-point limit exceeed: (60/50)";
+    assert_eq!(error("SELECT v FROM mem"), points);
+    assert_eq!(error("SELECT median(v) FROM mem"), points);
+    assert_eq!(error("SELECT v FROM mem WHERE time < 50"), "none");
+    let buckets = |range: &str| {
+        error(&format!("SELECT mean(v) FROM cpu WHERE {range} AND host = 'h1' GROUP BY time(10s)"))
+    };
+    assert_eq!(buckets("time >= 0 AND time < 100s"), "max-select-buckets limit exceeded: (10/5)");
+    assert_eq!(buckets("time >= 0 AND time < 50s"), "none");
+    assert_eq!(buckets("time < 100s"), "none");
+}

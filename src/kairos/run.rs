@@ -263,7 +263,8 @@ impl<'a, D: Door> Run<'a, D> {
         let (keys, fields) = (Self::group_by(metric), push.fields.clone());
         let request = source.request(self.options, filter, keys, fields, output);
         let scans = scans(self.cluster, request);
-        let mut merge = GroupMerge::new(scans, Order::Ascending, aggregates);
+        let mut merge =
+            GroupMerge::new(scans, Order::Ascending, aggregates, self.options.memory_bytes);
         let mut points = Vec::new();
         while let Some(found) = merge.next().await.map_err(failed)? {
             let group = group_of(part, &found.values);

@@ -142,6 +142,7 @@ impl Source {
             output,
             order: Order::Ascending,
             memory_bytes: options.memory_bytes,
+            rows_max: 0,
             deadline_ns: options.deadline_ns,
         }
     }
@@ -278,7 +279,7 @@ impl Source {
         let filter = self.filter.clone();
         let request = self.request(options, filter, tag_keys.clone(), fields, output);
         let scans = scans(cluster, request);
-        let mut merge = GroupMerge::new(scans, Order::Ascending, aggregates);
+        let mut merge = GroupMerge::new(scans, Order::Ascending, aggregates, options.memory_bytes);
         let mut groups = BTreeMap::new();
         while let Some(found) = merge.next().await.map_err(failed)? {
             work.hold(found.values.iter().map(|value| value.len()).sum())?;

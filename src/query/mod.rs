@@ -105,6 +105,8 @@ pub(crate) struct Context<'a> {
     pub statement_id: usize,
     /// Where scans note what they did.
     pub trace: Option<&'a select::Trace>,
+    /// Rows that the statement's scans have read; counted where there is a limit.
+    pub points: &'a Rc<std::cell::Cell<u64>>,
 }
 
 /// Runs the statements of a query one after the other; results go to `sink` as they come. The first
@@ -122,7 +124,8 @@ pub async fn run(
     sink: &mut impl Sink,
 ) -> Result<(), Closed> {
     for (statement_id, statement) in statements.iter().enumerate() {
-        let context = Context { cluster, options, statement_id, trace: None };
+        let points = Rc::default();
+        let context = Context { cluster, options, statement_id, trace: None, points: &points };
         let stopped = async { Err(entry.stopped().await.into()) };
         // A stopped query is asked first, so that none slips through between two statements.
         let outcome = future::or(stopped, run_one(context, statement, sink)).await;

@@ -12,7 +12,7 @@ use crate::catalog::{CatalogError, Command, State};
 use crate::model::{ShardId, WriteRequest};
 use crate::shard::scan;
 use crate::shard::{WriteError, Written};
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +36,11 @@ pub struct Cluster {
 pub struct Scan {
     stream: Stream<Talk>,
     /// Who wants to know what the scan did.
-    note: Option<Noted>,
+    told: Vec<Told>,
 }
 
-/// Where a scan notes what it did, when it is over.
-pub type Noted = Rc<Cell<Option<scan::Summary>>>;
+/// Is told what a scan did when it is over, and may turn it into a failure.
+pub type Told = Box<dyn Fn(&scan::Summary) -> Result<(), scan::ScanError>>;
 
 impl Cluster {
     /// The view of the core at `mesh`, of a store of `shards` shards.
@@ -173,7 +173,7 @@ impl Cluster {
     /// Begins one shard's part of a question.
     pub fn scan(&self, shard: ShardId, request: Arc<scan::Request>) -> Scan {
         let request = Request::Scan { shard, request };
-        Scan { stream: self.mesh.stream(self.core_of(shard), request), note: None }
+        Scan { stream: self.mesh.stream(self.core_of(shard), request), told: Vec::new() }
     }
 
     /// Asks one shard's index.
@@ -213,21 +213,19 @@ impl Cluster {
 }
 
 impl Scan {
-    /// The same, noting what the scan did.
-    pub fn noting(self, note: Noted) -> Scan {
-        Scan { note: Some(note), ..self }
+    /// The same, telling somebody what the scan did.
+    pub fn telling(mut self, told: Told) -> Scan {
+        self.told.push(told);
+        self
     }
 
     /// The next part; `Err` with the outcome at the end.
     pub async fn next(&mut self) -> Result<scan::Part, Result<scan::Summary, scan::ScanError>> {
         match self.stream.next().await {
             Event::Part(part) => Ok(part),
-            Event::End(Reply::Scanned(outcome)) => {
-                if let (Some(note), Ok(summary)) = (&self.note, &outcome) {
-                    note.set(Some(*summary));
-                }
-                Err(outcome)
-            }
+            Event::End(Reply::Scanned(outcome)) => Err(outcome.and_then(|summary| {
+                self.told.iter().try_for_each(|told| told(&summary)).map(|()| summary)
+            })),
             Event::End(_) => Err(Err(scan::ScanError::Lost)),
         }
     }

@@ -233,6 +233,7 @@ fn all_rows(cluster: &Cluster) -> Arc<Request> {
         output: Output::Rows { visible: 1, limit: None },
         order: Order::Ascending,
         memory_bytes: 64 << 20,
+        rows_max: 0,
         deadline_ns: 0,
     })
 }

@@ -13,6 +13,9 @@ use crate::influxql::ast::{Expr as Ast, VarRef};
 use crate::model::{FieldType, TimeRange};
 use crate::shard::scan::{Aggregate, Aux, Expr, Function};
 
+/// Columns with calls of one query; each call is compared with all before it.
+const CALLS_MAX: usize = 10_000;
+
 /// A function over the values of a bucket.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
@@ -166,6 +169,9 @@ impl Calls {
         columns: &[(Ast, String)],
         setting: Setting,
     ) -> Result<(Calls, Vec<Expr>), QueryError> {
+        if columns.iter().filter(|(expr, _)| expr.has_call()).count() > CALLS_MAX {
+            return Err(QueryError::Refused("too many functions".to_owned()));
+        }
         let mut calls = Calls { setting, ..Calls::default() };
         // The tags by which top() chooses stand first beside it.
         for (expr, _) in columns {

@@ -48,7 +48,7 @@ pub(super) async fn run(
         return Ok(());
     }
     timing.in_zone(data)?;
-    check_buckets(context, &timing, data)?;
+    check_buckets(context, &timing)?;
     let plan = Plan { shape, calls, columns, timing };
     if let Some(needed) = plan.newest_rows(unit) {
         for range in newest::ranges(&plan.timing, data, needed) {
@@ -124,14 +124,15 @@ fn look_back(timing: &mut Timing, calls: &mut Calls, descending: bool) {
 }
 
 /// The limit on buckets that the operator sets.
-fn check_buckets(context: Context<'_>, timing: &Timing, data: TimeRange) -> Result<(), QueryError> {
+fn check_buckets(context: Context<'_>, timing: &Timing) -> Result<(), QueryError> {
     let limit = context.options.limits.select_buckets;
-    if limit == 0 || timing.width_ns == 0 {
+    // Without a lower bound the reference does not look; memory bounds the buckets all the same.
+    if limit == 0 || timing.width_ns == 0 || !timing.has_start() {
         return Ok(());
     }
-    let first = if timing.has_start() { timing.range.first } else { data.first };
-    let count = timing.bucket(timing.range.last).saturating_sub(timing.bucket(first)) + 1;
-    if count > 0 && count as u64 > limit {
+    let (first, last) = (timing.bucket(timing.range.first), timing.bucket(timing.range.last));
+    let count = i128::from(last) - i128::from(first) + 1;
+    if count > i128::from(limit) {
         let text = format!("max-select-buckets limit exceeded: ({count}/{limit})");
         return Err(QueryError::Refused(text));
     }
@@ -160,7 +161,8 @@ impl Plan<'_> {
     ) -> Result<GroupMerge, QueryError> {
         let shape = self.shape;
         let aggregates = self.calls.aggregates.clone();
-        let mut merge = GroupMerge::new(Vec::new(), shape.order(), aggregates);
+        let mut merge =
+            GroupMerge::new(Vec::new(), shape.order(), aggregates, context.options.memory_bytes);
         for member in &unit.members {
             let asked = (&self.timing, range, &self.calls);
             lanes(context, (shape, unit, member), asked, &mut merge).await?;

@@ -5,7 +5,7 @@
 
 use super::super::QueryError;
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Aggregate, Group, Order, Part};
+use crate::shard::scan::{Aggregate, Group, Order, Part, ScanError, States};
 use std::collections::VecDeque;
 
 struct Lane {
@@ -18,12 +18,19 @@ pub struct GroupMerge {
     lanes: Vec<Lane>,
     order: Order,
     aggregates: Vec<Aggregate>,
+    /// Bytes that the states of one group may take.
+    memory_bytes: usize,
 }
 
 impl GroupMerge {
-    /// Merges answers to questions for `aggregates`.
-    pub fn new(scans: Vec<Scan>, order: Order, aggregates: Vec<Aggregate>) -> GroupMerge {
-        let mut merge = GroupMerge { lanes: Vec::new(), order, aggregates };
+    /// Merges answers to questions for `aggregates`; a group holds `memory_bytes` at most.
+    pub fn new(
+        scans: Vec<Scan>,
+        order: Order,
+        aggregates: Vec<Aggregate>,
+        memory_bytes: usize,
+    ) -> GroupMerge {
+        let mut merge = GroupMerge { lanes: Vec::new(), order, aggregates, memory_bytes };
         scans.into_iter().for_each(|scan| merge.add(scan));
         merge
     }
@@ -41,7 +48,7 @@ impl GroupMerge {
     /// The next group; `None` at the end.
     ///
     /// # Errors
-    /// The failure of a shard.
+    /// The failure of a shard; a group whose buckets lie too far apart.
     pub async fn next(&mut self) -> Result<Option<Group>, QueryError> {
         for lane in &mut self.lanes {
             lane.fill().await?;
@@ -60,12 +67,28 @@ impl GroupMerge {
             }
             let Some(group) = lane.waiting.pop_front() else { continue };
             match &mut out {
-                Some(out) => out.merge(group, &self.aggregates),
+                Some(out) => {
+                    if merged_bytes(out, &group, &self.aggregates) > self.memory_bytes as i128 {
+                        return Err(ScanError::Memory { limit: self.memory_bytes }.into());
+                    }
+                    out.merge(group, &self.aggregates);
+                }
                 None => out = Some(group),
             }
         }
         Ok(out)
     }
+}
+
+/// Bytes of the states of two groups put together, from the first to the last bucket of both.
+fn merged_bytes(a: &Group, b: &Group, aggregates: &[Aggregate]) -> i128 {
+    let end = |group: &Group| {
+        let len = group.states.first().map_or(0, States::len);
+        i128::from(group.first_bucket) + len as i128
+    };
+    let width = end(a).max(end(b)) - i128::from(a.first_bucket.min(b.first_bucket));
+    let each: usize = aggregates.iter().map(|one| States::bytes_each(one.function)).sum();
+    width * each as i128
 }
 
 impl Lane {

@@ -31,8 +31,8 @@ use super::{Context, QueryError};
 use crate::influxql::ast::{Fill, Select};
 use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
-use crate::route::cluster::Scan;
-use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, Want};
+use crate::route::cluster::{Scan, Told};
+use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, ScanError, Want};
 use into::Into;
 use outline::{Body, Member, Outline, Unit, outline};
 use std::collections::BTreeSet;
@@ -132,7 +132,8 @@ async fn check_series(context: Context<'_>, request: &Request) -> Result<(), Que
         count += counts.iter().map(|(_, count)| count).sum::<u64>();
     }
     if count > limit {
-        let text = format!("max-select-series limit exceeded: ({count}/{limit})");
+        // The reference stops counting at the first that is too many.
+        let text = format!("max-select-series limit exceeded: ({}/{limit})", limit + 1);
         return Err(QueryError::Refused(text));
     }
     Ok(())
@@ -231,6 +232,7 @@ impl<'a> Shape<'a> {
             output: question.output,
             order: self.order(),
             memory_bytes: context.options.memory_bytes,
+            rows_max: context.options.limits.select_points,
             deadline_ns: context.options.deadline_ns,
         })))
     }
@@ -248,15 +250,28 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// Adds up what the scans of a statement read; an error where it is too much.
+fn count_points(context: Context<'_>) -> Told {
+    let (points, limit) = (context.points.clone(), context.options.limits.select_points);
+    Box::new(move |summary| {
+        let found = points.get().saturating_add(summary.rows);
+        points.set(found);
+        if found > limit { Err(ScanError::Points { found, limit }) } else { Ok(()) }
+    })
+}
+
 /// The answers of all shards to a request.
 fn scans(context: Context<'_>, unit: &Unit<'_>, request: &Arc<Request>, times: usize) -> Vec<Scan> {
     let cluster = context.cluster;
     let scan = |shard| {
-        let scan = cluster.scan(shard, request.clone());
-        match context.trace {
-            Some(trace) => scan.noting(trace.begin(unit, request, shard)),
-            None => scan,
+        let mut scan = cluster.scan(shard, request.clone());
+        if let Some(trace) = context.trace {
+            scan = scan.telling(trace.begin(unit, request, shard));
         }
+        if context.options.limits.select_points > 0 {
+            scan = scan.telling(count_points(context));
+        }
+        scan
     };
     (0..times).flat_map(|_| cluster.shards().map(scan)).collect()
 }

@@ -24,6 +24,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How often FROM may name one measurement: it is read as often.
+const TIMES_MAX: usize = 100;
+
 /// A query whose names are resolved.
 #[derive(Debug)]
 pub struct Outline<'a> {
@@ -111,7 +114,7 @@ pub fn outline<'f, 'a: 'f>(
         };
         let mut by_name: BTreeMap<Arc<[u8]>, Vec<Member<'a>>> = BTreeMap::new();
         for (name, member) in members {
-            add(by_name.entry(name).or_default(), member);
+            add(by_name.entry(name).or_default(), member)?;
         }
         let setting = Setting { width_ns, seed: context.options.now_ns as u64 };
         let unit = |(name, members)| Unit::new(query, &selected, setting, name, members);
@@ -173,17 +176,24 @@ async fn members<'a>(
 }
 
 /// Adds a member; a measurement that is there counts once more.
-fn add<'a>(members: &mut Vec<Member<'a>>, member: Member<'a>) {
+///
+/// # Errors
+/// A measurement that is named too often.
+fn add<'a>(members: &mut Vec<Member<'a>>, member: Member<'a>) -> Result<(), QueryError> {
     if let Member::Stored { stored: new, .. } = &member {
         for known in members.iter_mut() {
             let Member::Stored { stored, times } = known else { continue };
             if (stored.policy, stored.measurement) == (new.policy, new.measurement) {
                 *times += 1;
-                return;
+                return match *times > TIMES_MAX {
+                    true => Err(QueryError::Refused("too many sources".to_owned())),
+                    false => Ok(()),
+                };
             }
         }
     }
     members.push(member);
+    Ok(())
 }
 
 /// Whether rows come straight from points: no function but those that compute row by row.

@@ -14,6 +14,8 @@ pub struct Guard<'a, E: Env, C: Fn() -> bool> {
     is_cancelled: C,
     /// Monotonic (ns); 0: none.
     deadline: u64,
+    /// Rows that may be read; 0: any number.
+    rows_max: u64,
     started: u64,
     /// Time spent waiting for others (ns).
     waited: Cell<u64>,
@@ -30,11 +32,17 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
             env,
             is_cancelled,
             deadline,
+            rows_max: 0,
             started,
             waited: Cell::new(0),
             work: Cell::new(0),
             summary: Cell::new(Summary::default()),
         }
+    }
+
+    /// The same, with a limit on the rows that are read; 0 = none.
+    pub fn with_rows_max(self, rows_max: u64) -> Guard<'a, E, C> {
+        Guard { rows_max, ..self }
     }
 
     /// Counts what was read.
@@ -52,7 +60,7 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
     /// Gives other tasks a turn when a slice of rows is done.
     ///
     /// # Errors
-    /// When the question was cancelled or its time is over.
+    /// When the question was cancelled, its time is over, or too much was read.
     pub async fn check(&self) -> Result<(), ScanError> {
         if self.work.get() >= SLICE_ROWS {
             self.work.set(0);
@@ -80,6 +88,10 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
         }
         if self.deadline > 0 && self.env.now_mono() >= self.deadline {
             return Err(ScanError::Timeout);
+        }
+        let (found, limit) = (self.summary.get().rows, self.rows_max);
+        if limit > 0 && found > limit {
+            return Err(ScanError::Points { found, limit });
         }
         Ok(())
     }

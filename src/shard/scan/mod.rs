@@ -65,6 +65,7 @@ pub async fn run<E: Env>(
     is_cancelled: impl Fn() -> bool,
 ) -> Result<Summary, ScanError> {
     let guard = Guard::new(shard.env(), request.deadline_ns, is_cancelled);
+    let guard = guard.with_rows_max(request.rows_max);
     let plan = Plan::new(shard, request, &guard).await?;
     let counts = (request.fields.len(), request.tags.len());
     let used = request.filter.as_ref().map(|expr| Used::by(expr, counts.0, counts.1));

@@ -155,6 +155,9 @@ pub enum ScanError {
     Cancelled,
     #[error("query-timeout limit exceeded")]
     Timeout,
+    /// More rows read than the operator allows.
+    #[error("max-select-point limit exceeed: ({found}/{limit})")]
+    Points { found: u64, limit: u64 },
     #[error("query needs more than {limit} bytes of memory on one shard")]
     Memory { limit: usize },
     /// A file cannot be read or is damaged; names file and offset.

@@ -33,6 +33,8 @@ pub struct Request {
     pub order: Order,
     /// Bytes of state a shard may hold for this question; beyond it the scan ends with an error.
     pub memory_bytes: usize,
+    /// Rows that the scan may read on a shard; beyond it the scan ends with an error. 0 = no limit.
+    pub rows_max: u64,
     /// The instant at which every scan of the query ends, by the monotonic clock that all cores of
     /// the process share (ns); 0 = no limit.
     pub deadline_ns: u64,

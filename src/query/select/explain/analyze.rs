@@ -15,10 +15,11 @@ use crate::query::plan::columns::Universe;
 use crate::query::plan::types::typed;
 use crate::query::result::{Closed, ResultPart, Sink};
 use crate::query::{Context, QueryError};
-use crate::route::cluster::Noted;
+use crate::route::cluster::Told;
 use crate::shard::scan::{Request, Summary};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
+use std::rc::Rc;
 
 type Pending<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
 
@@ -34,21 +35,24 @@ struct Traced {
     shard: ShardId,
     fields: usize,
     filtered: bool,
-    note: Noted,
+    summary: Rc<Cell<Option<Summary>>>,
 }
 
 impl Trace {
-    /// Notes that a scan begins; gives the place for what it tells.
-    pub fn begin(&self, unit: &Unit<'_>, request: &Request, shard: ShardId) -> Noted {
-        let note = Noted::default();
+    /// Notes that a scan begins; gives what has to be told when it is over.
+    pub fn begin(&self, unit: &Unit<'_>, request: &Request, shard: ShardId) -> Told {
+        let summary = Rc::new(Cell::new(None));
         self.scans.borrow_mut().push(Traced {
             unit: std::ptr::from_ref(unit).addr(),
             shard,
             fields: request.fields.len(),
             filtered: request.filter.is_some(),
-            note: note.clone(),
+            summary: summary.clone(),
         });
-        note
+        Box::new(move |told| {
+            summary.set(Some(*told));
+            Ok(())
+        })
     }
 }
 
@@ -144,7 +148,7 @@ fn iterators(
         let name = String::from_utf8_lossy(&unit.name).into_owned();
         node.labels.push(("measurement", name));
         node.labels.push(("shard_id", one.shard.0.to_string()));
-        node.figures = match one.note.get() {
+        node.figures = match one.summary.get() {
             Some(summary) => figures(one, summary),
             None => vec![("ended_early", "true".to_owned())],
         };

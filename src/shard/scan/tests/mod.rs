@@ -175,6 +175,7 @@ pub fn question(output: Output) -> Request {
         output,
         order: Order::Ascending,
         memory_bytes: 64 << 20,
+        rows_max: 0,
         deadline_ns: 0,
     }
 }
