@@ -64,6 +64,7 @@ struct Measurement {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     version: u64,
+    narrowed: u64,
     next: NextIds,
     database_ids: FixedMap<String, DbId>,
     /// By id, so in order of creation.
@@ -106,6 +107,12 @@ impl State {
     /// Number of records applied so far.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Number of records applied so far that dropped something or changed a policy. As long as it
+    /// stays, every type that a field was seen to have is still there, and names mean the same.
+    pub fn narrowed(&self) -> u64 {
+        self.narrowed
     }
 
     /// The ids that the next new things get.
@@ -316,6 +323,7 @@ impl State {
     /// Applies the next record. Records that name something unknown change nothing.
     pub fn apply(&mut self, record: &Record) {
         self.version += 1;
+        self.narrowed += u64::from(narrows(record));
         match record {
             Record::CreateDatabase { id, name } => self.create_database(*id, name),
             Record::DropDatabase { id } => self.drop_database(*id),
@@ -490,6 +498,18 @@ impl State {
     }
 }
 
+/// Whether what was known of databases, policies, measurements and fields may be wrong afterwards.
+fn narrows(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::DropDatabase { .. }
+            | Record::PutPolicy { .. }
+            | Record::DropPolicy { .. }
+            | Record::DropMeasurement { .. }
+            | Record::NameLostDefault { .. }
+    )
+}
+
 /// Nanoseconds from year 1 to 1970: partitions are counted from there, as InfluxDB counts shard
 /// groups.
 const YEAR_ONE_NS: i128 = 62_135_596_800 * 1_000_000_000;
@@ -570,7 +590,9 @@ mod tests {
         state.apply(&Record::NameField { field, name: b"v".as_slice().into() });
         state.apply(&Record::AddFieldType { policy, measurement, field, kind: FieldType::Float });
         assert_eq!(state.field_types(policy, measurement, field).first(), Some(FieldType::Float));
+        let narrowed = state.narrowed();
         state.apply(&Record::DropDatabase { id: DbId(1) });
+        assert_eq!(state.narrowed(), narrowed + 1);
         assert!(state.database("d").is_none() && state.measurement_name(measurement).is_none());
         assert!(state.fields(policy, measurement).is_empty());
         assert_eq!(state.next_ids().db, DbId(2));

@@ -23,6 +23,11 @@ mod words;
 pub use batcher::{Batcher, Missing, Outcome, ShardWrite, Target};
 pub use reject::{Reject, Rejects, Speech};
 
+/// Rows whose series are looked up together: their places in the series cache are far apart, and
+/// look-ups one behind the other do not wait for each other's memory. More than a processor has
+/// under way at a time gains nothing.
+const LINES_AHEAD: usize = 32;
+
 /// How far a decoder came.
 #[derive(PartialEq, Debug)]
 pub enum Progress {

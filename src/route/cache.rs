@@ -5,8 +5,12 @@
 //! 32 bytes. Open addressing with linear probing; the table doubles up to a limit in entries, from
 //! then on the CLOCK hand evicts entries not looked up since it last came by. An entry is a hint
 //! that the owner checks: a retired series is noticed there and taught anew.
+//!
+//! An entry also remembers which types the catalog was seen to have for its field, so that a row of
+//! one value costs one look-up and not two. What was seen counts until something is taken away from
+//! the catalog (`State::narrowed`).
 
-use crate::model::{DbId, FieldNo, MeasurementId, SeriesId, ShardId};
+use crate::model::{DbId, FieldNo, MeasurementId, SeriesId, ShardId, TypeSet};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Slots of the first table.
@@ -20,6 +24,8 @@ pub struct SeriesHandle {
     pub measurement: MeasurementId,
     /// The field that the key names beside its series; 0 for keys that name none.
     pub field: FieldNo,
+    /// Types that the catalog has for the field, as far as they were confirmed.
+    pub types: TypeSet,
 }
 
 /// Which form the hashed bytes have: equal bytes of two forms may name different series.
@@ -41,34 +47,43 @@ pub enum KeyForm {
 struct Slot {
     /// 0 = empty.
     hash: u128,
-    /// The shard, and `USED` when the entry was looked up since the hand came by.
-    shard: u32,
+    shard: u16,
+    /// The confirmed types, and `USED` when the entry was looked up since the hand came by.
+    marks: u8,
+    /// Low bits of the catalog's count when the types were confirmed.
+    narrowed: u8,
     series: SeriesId,
     measurement: MeasurementId,
     field: FieldNo,
 }
 
-/// Above every shard's number.
-const USED: u32 = 1 << 31;
+/// Above every type's bit.
+const USED: u8 = 1 << 7;
 
 const EMPTY: Slot = Slot {
     hash: 0,
     shard: 0,
+    marks: 0,
+    narrowed: 0,
     series: SeriesId(0),
     measurement: MeasurementId(0),
     field: FieldNo(0),
 };
 
 impl Slot {
-    fn new(hash: u128, handle: SeriesHandle) -> Slot {
-        let SeriesHandle { shard, series, measurement, field } = handle;
-        Slot { hash, shard: shard.0 | USED, series, measurement, field }
+    fn new(hash: u128, narrowed: u8, handle: SeriesHandle) -> Slot {
+        let SeriesHandle { shard, series, measurement, field, types } = handle;
+        // A store has at most 4,096 shards.
+        let (shard, marks) = (shard.0 as u16, types.0 | USED);
+        Slot { hash, shard, marks, narrowed, series, measurement, field }
     }
 
     #[inline]
-    fn handle(&self) -> SeriesHandle {
+    fn handle(&self, narrowed: u8) -> SeriesHandle {
         let Slot { shard, series, measurement, field, .. } = *self;
-        SeriesHandle { shard: ShardId(shard & !USED), series, measurement, field }
+        let types = if self.narrowed == narrowed { self.marks & !USED } else { 0 };
+        let (shard, types) = (ShardId(shard.into()), TypeSet(types));
+        SeriesHandle { shard, series, measurement, field, types }
     }
 }
 
@@ -81,13 +96,16 @@ pub struct SeriesCache {
     entries: usize,
     entries_max: usize,
     hand: usize,
+    /// The catalog's count when the cache was last entered.
+    narrowed: u64,
 }
 
 impl SeriesCache {
     /// An empty cache; `secret` must be random per process, `entries_max` is at least 16.
     pub fn new(secret: u64, entries_max: usize) -> SeriesCache {
         let slots = vec![EMPTY; SLOTS_MIN].into();
-        SeriesCache { secret, slots, entries: 0, entries_max: entries_max.max(16), hand: 0 }
+        let entries_max = entries_max.max(16);
+        SeriesCache { secret, slots, entries: 0, entries_max, hand: 0, narrowed: 0 }
     }
 
     /// The keyed hash of a key; never 0.
@@ -112,6 +130,24 @@ impl SeriesCache {
         self.slots.len() * size_of::<Slot>()
     }
 
+    /// Takes over the catalog's count of what was taken away (`State::narrowed`): types confirmed
+    /// under another count are forgotten.
+    pub fn enter(&mut self, narrowed: u64) {
+        if narrowed >> 8 != self.narrowed >> 8 {
+            // The entries' low bits would come round.
+            self.slots.iter_mut().for_each(|slot| slot.marks &= USED);
+        }
+        self.narrowed = narrowed;
+    }
+
+    /// Remembers the types that the catalog has for an entry's field.
+    pub fn confirm(&mut self, hash: u128, types: TypeSet) {
+        let narrowed = self.narrowed as u8;
+        if let Some(slot) = self.find(hash).and_then(|at| self.slots.get_mut(at)) {
+            (slot.marks, slot.narrowed) = (types.0 | USED, narrowed);
+        }
+    }
+
     /// The series of a hash, if it is cached; marks it as used.
     #[inline]
     pub fn get(&mut self, hash: u128) -> Option<SeriesHandle> {
@@ -120,8 +156,11 @@ impl SeriesCache {
             let mask = self.slots.len() - 1;
             let slot = self.slots.get_mut(at & mask)?;
             if slot.hash == hash {
-                slot.shard |= USED;
-                return Some(slot.handle());
+                // Not written when it would change nothing: the line stays clean.
+                if slot.marks & USED == 0 {
+                    slot.marks |= USED;
+                }
+                return Some(slot.handle(self.narrowed as u8));
             }
             if slot.hash == 0 {
                 return None;
@@ -132,9 +171,9 @@ impl SeriesCache {
 
     /// Puts or replaces an entry. At the limit an entry not used lately makes room.
     pub fn insert(&mut self, hash: u128, handle: SeriesHandle) {
-        let hash = hash.max(1);
+        let (hash, narrowed) = (hash.max(1), self.narrowed as u8);
         if let Some(slot) = self.find(hash).and_then(|at| self.slots.get_mut(at)) {
-            *slot = Slot::new(hash, handle);
+            *slot = Slot::new(hash, narrowed, handle);
             return;
         }
         if self.entries >= self.entries_max {
@@ -142,12 +181,13 @@ impl SeriesCache {
         } else if (self.entries + 1) * 4 > self.slots.len() * 3 {
             self.rebuild(self.slots.len() * 2, |_| true);
         }
-        self.place(Slot::new(hash, handle));
+        self.place(Slot::new(hash, narrowed, handle));
     }
 
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
-        *self = SeriesCache::new(self.secret, self.entries_max);
+        let narrowed = self.narrowed;
+        *self = SeriesCache { narrowed, ..SeriesCache::new(self.secret, self.entries_max) };
     }
 
     /// Keeps the entries for which `keep` says so, for example those not retired by a shard.
@@ -190,11 +230,11 @@ impl SeriesCache {
             let at = self.hand & mask;
             self.hand = self.hand.wrapping_add(1);
             let Some(slot) = self.slots.get_mut(at) else { return };
-            if slot.hash != 0 && slot.shard & USED == 0 {
+            if slot.hash != 0 && slot.marks & USED == 0 {
                 self.remove_at(at);
                 return;
             }
-            slot.shard &= !USED;
+            slot.marks &= !USED;
         }
     }
 
@@ -225,7 +265,7 @@ impl SeriesCache {
     fn rebuild(&mut self, slots: usize, keep: impl Fn(&SeriesHandle) -> bool) {
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots].into());
         self.entries = 0;
-        for entry in old.iter().filter(|slot| slot.hash != 0 && keep(&slot.handle())) {
+        for entry in old.iter().filter(|slot| slot.hash != 0 && keep(&slot.handle(0))) {
             self.place(*entry);
         }
     }
@@ -243,6 +283,7 @@ mod tests {
             series: SeriesId(n),
             measurement: MeasurementId(1),
             field: FieldNo(n % 3),
+            types: TypeSet((n % 32) as u8),
         }
     }
 
@@ -284,6 +325,24 @@ mod tests {
         }
         cache.clear();
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn confirmed_types_are_forgotten_when_the_catalog_loses_something() {
+        let mut cache = SeriesCache::new(3, 100);
+        let none = SeriesHandle { types: TypeSet::default(), ..handle(5) };
+        cache.enter(7);
+        cache.insert(9, none);
+        assert_eq!(cache.get(9), Some(none));
+        cache.confirm(9, TypeSet(3));
+        cache.confirm(10, TypeSet(3));
+        assert_eq!((cache.get(9).unwrap().types, cache.get(10)), (TypeSet(3), None));
+        for narrowed in [8, 7 + 256, 7 + 1024] {
+            cache.enter(narrowed);
+            assert_eq!(cache.get(9), Some(none), "{narrowed}");
+            cache.confirm(9, TypeSet(5));
+            assert_eq!(cache.get(9).unwrap().types, TypeSet(5));
+        }
     }
 
     #[test]

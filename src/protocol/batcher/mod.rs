@@ -23,12 +23,12 @@ use crate::catalog::State;
 use crate::model::FixedMap;
 use crate::model::batch::NewSeries;
 use crate::model::{
-    Batch, ColumnId, DbId, FieldNo, MeasurementId, PartitionId, PolicyId, SeriesId, SeriesRef,
-    ShardId, TimeRange, WriteRequest, series_key,
+    Batch, ColumnId, DbId, FieldNo, FieldType, MeasurementId, PartitionId, PolicyId, SeriesId,
+    SeriesRef, ShardId, TimeRange, TypeSet, WriteRequest, series_key,
 };
 use crate::route::{SeriesCache, SeriesHandle};
 use layout::Layouts;
-use place::{BatchMeta, Order};
+use place::{BatchMeta, Order, Single};
 use pool::Pool;
 use shape::Shapes;
 
@@ -75,6 +75,8 @@ pub struct Placed {
     pub measurement: MeasurementId,
     /// The field that the sender's key names beside the series; 0 for keys that name none.
     pub field: FieldNo,
+    /// Types that the catalog has for the field, as far as the series cache knows.
+    pub types: TypeSet,
 }
 
 /// What a request writes to one shard, and what can be learned from the answer.
@@ -116,7 +118,8 @@ impl Lesson {
         for Taught { hash, index, measurement, field } in self.teaches {
             let id = ids.get(index as usize).copied();
             if let Some(series) = id.filter(|id| *id != SeriesId::NONE) {
-                cache.insert(hash, SeriesHandle { shard: self.shard, series, measurement, field });
+                let (shard, types) = (self.shard, TypeSet::default());
+                cache.insert(hash, SeriesHandle { shard, series, measurement, field, types });
             }
         }
     }
@@ -141,6 +144,8 @@ struct ShardRows {
     teaches: Vec<Taught>,
     batches: Vec<Batch>,
     meta: Vec<BatchMeta>,
+    /// By type: where the last row of a single value went.
+    singles: [Option<Single>; FieldType::ALL.len()],
 }
 
 impl ShardRows {
@@ -269,10 +274,23 @@ impl Batcher {
     #[inline]
     pub fn find_series(&mut self, cache: &mut SeriesCache, hash: u128) -> Option<Placed> {
         if let Some(handle) = cache.get(hash) {
-            let SeriesHandle { shard, series, measurement, field } = handle;
-            return Some(Placed { shard, series: SeriesRef::known(series), measurement, field });
+            let SeriesHandle { shard, series, measurement, field, types } = handle;
+            let series = SeriesRef::known(series);
+            return Some(Placed { shard, series, measurement, field, types });
         }
         self.pending.get(&hash).copied()
+    }
+
+    /// The series of several hashes at once: their places in the cache are far apart in memory and
+    /// do not wait for one another. A loop that also decoded would look one up at a time.
+    pub fn find_many(
+        &mut self,
+        cache: &mut SeriesCache,
+        hashes: impl Iterator<Item = u128>,
+        out: &mut Vec<Option<Placed>>,
+    ) {
+        out.clear();
+        out.extend(hashes.map(|hash| self.find_series(cache, hash)));
     }
 
     /// A series that `find_series` did not find (or whose measurement is gone): its key travels
@@ -312,7 +330,8 @@ impl Batcher {
         let index = rows.new_series.len() as u32;
         rows.new_series.push(NewSeries { measurement, key: self.key.as_slice().into() });
         rows.teaches.push(Taught { hash, index, measurement, field });
-        let placed = Placed { shard, series: SeriesRef::new_key(index), measurement, field };
+        let (series, types) = (SeriesRef::new_key(index), TypeSet::default());
+        let placed = Placed { shard, series, measurement, field, types };
         self.pending.insert(hash, placed);
         Some(placed)
     }
@@ -323,6 +342,7 @@ impl Batcher {
         for shard in self.touched.drain(..) {
             let Some(rows) = self.shards.get_mut(shard.index()) else { continue };
             rows.meta.clear();
+            rows.singles = Default::default();
             let (new_series, batches) = self.pool.take_lists();
             let request = WriteRequest {
                 db: self.target.db,

@@ -8,7 +8,7 @@
 //! that is nearly all nulls is left, so memory stays within a constant factor (about 65 entries a
 //! value at worst: 64 rows of one field each in a Batch of 64 columns) of the values sent.
 
-use super::{Batcher, Cell, Datum, LayoutId, Owner};
+use super::{Batcher, Cell, Datum, EXPIRE_NEVER, LayoutId, Owner};
 use crate::model::{
     Batch, Bitmap, Column, ColumnId, PartitionId, SeriesRef, ShardId, Strings, Values,
 };
@@ -45,7 +45,46 @@ pub struct Put {
     pub exact: bool,
 }
 
+/// The Batch whose columns are exactly those of a row of one value, with or without an expiry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Single {
+    column: ColumnId,
+    partition: PartitionId,
+    expires: bool,
+    batch: u32,
+}
+
 impl Batcher {
+    /// Appends a row of one value that may expire (ns since 1970). The order of such rows is that
+    /// of their column, whatever their measurement.
+    #[inline]
+    pub fn append_single(
+        &mut self,
+        shard: ShardId,
+        partition: PartitionId,
+        row: (SeriesRef, i64),
+        cell: Cell<'_>,
+        expire: Option<i64>,
+    ) {
+        let (column, expires) = (cell.0, expire.is_some());
+        let both = [(ColumnId::EXPIRE, Datum::Integer(expire.unwrap_or(EXPIRE_NEVER))), cell];
+        let cells = both.get(usize::from(!expires)..).unwrap_or(&both);
+        let slot = column.kind() as usize;
+        let last = self.shards.get(shard.index()).and_then(|rows| *rows.singles.get(slot)?);
+        if let Some(Single { batch, .. }) = last
+            && last == Some(Single { column, partition, expires, batch })
+            && self.push_exact(shard, batch, row, cells)
+        {
+            return;
+        }
+        let put = self.append(Owner::Single(column), shard, partition, row, cells);
+        let single = Single { column, partition, expires, batch: put.batch };
+        let rows = self.shards.get_mut(shard.index());
+        if let Some(last) = rows.and_then(|rows| rows.singles.get_mut(slot)) {
+            *last = put.exact.then_some(single);
+        }
+    }
+
     /// Appends a row; `cells` are sorted by column and distinct, and there is at least one.
     pub fn append(
         &mut self,
@@ -225,7 +264,7 @@ fn push_null(column: &mut Column, rows: usize, pool: &mut super::Pool) {
     if column.id == ColumnId::EXPIRE
         && let Values::Integer(values) = &mut column.values
     {
-        values.push(super::EXPIRE_NEVER);
+        values.push(EXPIRE_NEVER);
         return;
     }
     column.values.extend_null(1);

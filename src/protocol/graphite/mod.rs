@@ -1,8 +1,9 @@
 //! Graphite's plaintext: `path value timestamp`, one point a line.
 //!
 //! In: bytes of a connection, or datagrams with a line end behind each. Out: float rows in the
-//! `Batcher`, dropped lines in `Rejects`. A path met before is found by the hash of its bytes; any
-//! other goes through the templates (`rules`). An unfinished line stays with the caller.
+//! `Batcher`, dropped lines in `Rejects`. A path met before is found by the hash of its bytes, some
+//! lines ahead so that their look-ups overlap; any other goes through the templates (`rules`). An
+//! unfinished line stays with the caller.
 
 mod filter;
 mod number;
@@ -16,9 +17,9 @@ pub use rules::{Applied, Rules};
 pub(super) use number::{exact_time, time_of_float, time_of_integer, value};
 pub(super) use place::{Place, Places};
 
-use super::batcher::Batcher;
+use super::batcher::{Batcher, Placed};
 use super::reject::{Reject, Rejects};
-use super::{Progress, Tail, words};
+use super::{LINES_AHEAD, Progress, Tail, words};
 use crate::catalog::State;
 use crate::route::SeriesCache;
 
@@ -46,6 +47,7 @@ pub struct Context<'a> {
 /// Decodes the complete lines of `input` into the batcher's request.
 pub fn decode(input: &[u8], batcher: &mut Batcher, ctx: &mut Context<'_>) -> Progress {
     batcher.enter(ctx.catalog, ctx.now_ns, ctx.shards);
+    ctx.cache.enter(ctx.catalog.narrowed());
     let Some(start) = ctx.tail.skip(input) else {
         return Progress::Done { consumed: input.len() };
     };
@@ -55,6 +57,8 @@ pub fn decode(input: &[u8], batcher: &mut Batcher, ctx: &mut Context<'_>) -> Pro
         rejects: ctx.rejects,
         now_ns: ctx.now_ns,
         line_bytes_max: ctx.line_bytes_max,
+        ahead: Vec::with_capacity(LINES_AHEAD),
+        found: Vec::with_capacity(LINES_AHEAD),
         resume_at: None,
     };
     let progress = decoder.run(input, start, ctx.names_max);
@@ -71,18 +75,31 @@ pub fn decode(input: &[u8], batcher: &mut Batcher, ctx: &mut Context<'_>) -> Pro
     progress
 }
 
+/// A line that was read and is good if its path was met before.
+struct Row<'a> {
+    line: &'a [u8],
+    /// Its offset in the input.
+    at: usize,
+    hash: u128,
+    time: i64,
+    value: f64,
+}
+
 /// One call's working state.
-struct Decoder<'b> {
+struct Decoder<'a, 'b> {
     places: Places<'b>,
     rejects: &'b mut Rejects,
     now_ns: i64,
     line_bytes_max: usize,
+    /// Lines read whose paths are not looked up yet, and what the look-up found.
+    ahead: Vec<Row<'a>>,
+    found: Vec<Option<Placed>>,
     /// The first line with an unknown name: from there on names are only collected.
     resume_at: Option<usize>,
 }
 
-impl Decoder<'_> {
-    fn run(&mut self, input: &[u8], start: usize, names_max: usize) -> Progress {
+impl<'a> Decoder<'a, '_> {
+    fn run(&mut self, input: &'a [u8], start: usize, names_max: usize) -> Progress {
         let mut at = start;
         while let Some(rest) = input.get(at..)
             && let Some(len) = memchr::memchr(b'\n', rest)
@@ -91,13 +108,10 @@ impl Decoder<'_> {
                 break;
             }
             let line = rest.get(..len).unwrap_or(rest);
-            if let Err(why) = self.line(line.strip_suffix(b"\r").unwrap_or(line), at)
-                && self.resume_at.is_none()
-            {
-                self.rejects.count(why, line);
-            }
+            self.line(line.strip_suffix(b"\r").unwrap_or(line), at);
             at += len + 1;
         }
+        self.place_ahead();
         match self.resume_at {
             Some(resume_at) => {
                 let missing = self.places.batcher.names.take();
@@ -107,44 +121,71 @@ impl Decoder<'_> {
         }
     }
 
+    /// Reads the line at offset `at`; where it looks good it takes effect some lines later.
     #[inline]
-    fn line(&mut self, line: &[u8], at: usize) -> Result<(), Reject> {
-        if line.len() > self.line_bytes_max {
-            return Err(Reject::LineTooLong);
+    fn line(&mut self, line: &'a [u8], at: usize) {
+        if let Some(row) = self.read(line, at) {
+            self.ahead.push(row);
+            if self.ahead.len() == LINES_AHEAD {
+                self.place_ahead();
+            }
+            return;
         }
-        if self.resume_at.is_none()
-            && let Some(result) = self.fast_line(line)
-        {
-            return result;
-        }
-        self.exact_line(line, at)
+        self.place_ahead();
+        self.odd_line(line, at);
     }
 
-    /// A line of three fields, apart by blanks, of a path met before; `None` sends the line the
-    /// exact way.
+    /// A line that goes the exact way.
+    fn odd_line(&mut self, line: &[u8], at: usize) {
+        let result = match line.len() > self.line_bytes_max {
+            true => Err(Reject::LineTooLong),
+            false => self.exact_line(line, at),
+        };
+        if let Err(why) = result {
+            self.refuse(why, line);
+        }
+    }
+
+    fn refuse(&mut self, why: Reject, line: &[u8]) {
+        if self.resume_at.is_none() {
+            self.rejects.count(why, line);
+        }
+    }
+
+    /// A line of three good fields, apart by blanks; `None` sends the line the exact way.
     #[inline]
-    fn fast_line(&mut self, line: &[u8]) -> Option<Result<(), Reject>> {
+    fn read(&mut self, line: &'a [u8], at: usize) -> Option<Row<'a>> {
+        if line.len() > self.line_bytes_max || self.resume_at.is_some() {
+            return None;
+        }
         let (path, rest) = words::word(line);
         let (value, rest) = words::word(after_blanks(rest)?);
         let (time, rest) = words::word(after_blanks(rest)?);
         if !rest.is_empty() || time.is_empty() {
             return None;
         }
-        let value = match number::value(value) {
-            Ok(value) => value,
-            Err(_) => return None,
-        };
-        let time = match number::time(time, self.now_ns) {
-            Ok(time) => time,
-            Err(_) => return None,
-        };
-        let hash = self.places.hash(path);
-        let place = self.places.find(hash, time)?;
-        if self.places.batcher.is_beyond_retention(time) {
-            return Some(Err(Reject::BeyondRetention));
+        let value = number::value(value).ok()?;
+        let time = number::time(time, self.now_ns).ok()?;
+        Some(Row { line, at, hash: self.places.hash(path), time, value })
+    }
+
+    /// The lines read ahead take effect, in order.
+    fn place_ahead(&mut self) {
+        let (mut ahead, mut found) =
+            (std::mem::take(&mut self.ahead), std::mem::take(&mut self.found));
+        self.places.find_many(ahead.iter().map(|row| row.hash), &mut found);
+        for (Row { line, at, hash, time, value }, placed) in ahead.drain(..).zip(&found) {
+            // From the first line on that needs names, nothing is placed.
+            let placed = placed.filter(|_| self.resume_at.is_none());
+            match placed.and_then(|placed| self.places.place(placed, hash, time)) {
+                Some(_) if self.places.batcher.is_beyond_retention(time) => {
+                    self.refuse(Reject::BeyondRetention, line);
+                }
+                Some(place) => self.places.append(place, time, value),
+                None => self.odd_line(line, at),
+            }
         }
-        self.places.append(place, time, value);
-        Some(Ok(()))
+        (self.ahead, self.found) = (ahead, found);
     }
 
     /// Reads the line at offset `at` of the input.

@@ -4,7 +4,7 @@
 //! path met before is found by the hash of its bytes, which tells the field, too; any other goes
 //! through the templates.
 
-use super::super::batcher::{Batcher, Datum, Owner, Placed};
+use super::super::batcher::{Batcher, Datum, Placed};
 use super::super::reject::Reject;
 use super::rules::{Applied, Rules};
 use crate::catalog::State;
@@ -34,13 +34,29 @@ impl Places<'_> {
         self.cache.hash(self.batcher.target().db, KeyForm::Graphite, path)
     }
 
+    /// The series and fields of paths met before.
+    #[inline]
+    pub fn find_many(&mut self, hashes: impl Iterator<Item = u128>, out: &mut Vec<Option<Placed>>) {
+        self.batcher.find_many(self.cache, hashes, out);
+    }
+
     /// The place of a row of a path met before, if all its names are known.
     #[inline]
-    pub fn find(&mut self, hash: u128, time: i64) -> Option<Place> {
-        let placed = self.batcher.find_series(self.cache, hash)?;
-        let column = self.column(placed.measurement, placed.field)?;
+    pub fn place(&mut self, placed: Placed, hash: u128, time: i64) -> Option<Place> {
+        let column = match placed.types.contains(FieldType::Float) {
+            true => ColumnId::new(placed.field, FieldType::Float),
+            false => self.confirm(placed, hash)?,
+        };
         let partition = self.batcher.partition(self.catalog, time)?;
         Some(Place { placed, column, partition })
+    }
+
+    /// The column of a path's floats; the series cache is told what the catalog knows.
+    fn confirm(&mut self, placed: Placed, hash: u128) -> Option<ColumnId> {
+        let policy = self.batcher.target().policy;
+        let types = self.catalog.field_types(policy, placed.measurement, placed.field);
+        self.cache.confirm(hash, types);
+        types.contains(FieldType::Float).then(|| ColumnId::new(placed.field, FieldType::Float))
     }
 
     /// The place of a row of any path; `None` when names were asked for. With `asking`, names are
@@ -91,9 +107,8 @@ impl Places<'_> {
     #[inline]
     pub fn append(&mut self, place: Place, time: i64, value: f64) {
         let Place { placed, column, partition } = place;
-        let owner = Owner::Single(column);
-        let row = (placed.series, time);
-        self.batcher.append(owner, placed.shard, partition, row, &[(column, Datum::Float(value))]);
+        let cell = (column, Datum::Float(value));
+        self.batcher.append_single(placed.shard, partition, (placed.series, time), cell, None);
     }
 
     fn ask(
@@ -115,7 +130,6 @@ impl Places<'_> {
     }
 
     /// The column of a field's floats, if the catalog has it.
-    #[inline]
     fn column(&self, measurement: MeasurementId, field: FieldNo) -> Option<ColumnId> {
         let policy = self.batcher.target().policy;
         let types = self.catalog.field_types(policy, measurement, field);

@@ -5,6 +5,9 @@
 use super::scan::{self, Skip, Trouble};
 use super::{Decoder, Stage};
 
+/// Tags longer than this are read token by token.
+const KNOWN_TAGS_BYTES_MAX: usize = 4096;
+
 /// A token of the body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
@@ -32,6 +35,8 @@ pub struct Found {
     pub kind: Option<Span>,
     pub ttl: Option<Span>,
     pub skip_validate: Option<Span>,
+    /// The hash of name and tags, where it stands for a series met before.
+    pub known: Option<u128>,
     /// Behind the object.
     pub end: usize,
 }
@@ -88,6 +93,9 @@ impl Key {
 
 impl Found {
     fn put(&mut self, key: Key, span: Span) {
+        if matches!(key, Key::Name | Key::Tags) {
+            self.known = None;
+        }
         let slot = match key {
             Key::Name => &mut self.name,
             Key::Tags => &mut self.tags,
@@ -107,8 +115,8 @@ impl Found {
 impl Decoder<'_, '_, '_> {
     /// Reads members up to the slice's end or the object's.
     pub(super) fn members(&mut self) -> Result<(), Trouble> {
-        let place = &mut self.doc.place;
-        while place.at < self.until {
+        while self.doc.place.at < self.until {
+            let place = &mut self.doc.place;
             if let Member::Value(key, start) = place.member {
                 if !place.skip.run(self.bytes, &mut place.at, self.until)? {
                     return Ok(());
@@ -118,6 +126,12 @@ impl Decoder<'_, '_, '_> {
                 continue;
             }
             let (at, first) = scan::peek(self.bytes, place.at)?;
+            if matches!((place.member, first), (Member::Before(Key::Tags), b'{'))
+                && self.known_tags(at)
+            {
+                continue;
+            }
+            let place = &mut self.doc.place;
             match (place.member, first) {
                 (Member::KeyOrEnd | Member::CommaOrEnd, b'}') => {
                     (place.stage, place.at, place.found.end) = (Stage::Look, at + 1, at + 1);
@@ -145,5 +159,26 @@ impl Decoder<'_, '_, '_> {
             }
         }
         Ok(())
+    }
+    /// Reads over the tags that begin at `at` if, with the name before them, they were met before.
+    ///
+    /// Tags have no brace inside as a rule, so the first `}` is taken for their end. Where the
+    /// series cache knows the hash of the name and these bytes, they are the bytes of tags that
+    /// were read and checked, and an object's bytes tell its end: no look at each of them is needed.
+    fn known_tags(&mut self, at: usize) -> bool {
+        let Some(name) = self.doc.place.found.name else { return false };
+        let rest = self.bytes.get(at..).unwrap_or(&[]);
+        let rest = rest.get(..KNOWN_TAGS_BYTES_MAX).unwrap_or(rest);
+        let Some(len) = memchr::memchr(b'}', rest) else { return false };
+        let span = Span { start: at, end: at + len + 1 };
+        let hash = self.hash_of(Some(name), Some(span));
+        if self.batcher.find_series(self.ctx.cache, hash).is_none() {
+            return false;
+        }
+        let place = &mut self.doc.place;
+        place.found.put(Key::Tags, span);
+        place.found.known = Some(hash);
+        (place.member, place.at) = (Member::CommaOrEnd, span.end);
+        true
     }
 }

@@ -3,11 +3,11 @@
 //! Messages are KairosDB's. A bad name, tag or single value refuses the metric, a bad point only
 //! itself. While names are collected nothing is stored and nothing reported.
 
-use super::super::batcher::{Datum, Owner, Placed};
+use super::super::batcher::{Datum, Placed};
 use super::members::Span;
 use super::value::{self, Kind, Wrong, WrongTime};
 use super::{Decoder, FIELD, Place, Stage, scan};
-use crate::model::{ColumnId, FieldType, MeasurementId, PartitionId, TypeSet, series_key};
+use crate::model::{ColumnId, FieldType, MeasurementId, TypeSet, series_key};
 use crate::route::KeyForm;
 use std::borrow::Cow;
 
@@ -21,10 +21,11 @@ pub struct Current {
     /// Whether bad tags are left out instead of refused.
     lenient: bool,
     measurement: Option<MeasurementId>,
+    /// Types of the field, as far as they were asked for.
     types: TypeSet,
+    /// The hash of name and tags as sent.
+    hash: Option<u128>,
     placed: Option<Placed>,
-    /// By type: the partition and Batch of the row before.
-    hot: [Option<(PartitionId, u32)>; 3],
 }
 
 type Tags<'a> = Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>;
@@ -167,14 +168,18 @@ impl<'a> Decoder<'a, '_, '_> {
     }
 
     /// The hash of name and tags as sent. A name's token tells its own end.
-    fn raw_hash(&mut self) -> u128 {
-        let found = self.doc.place.found;
+    pub(super) fn hash_of(&mut self, name: Option<Span>, tags: Option<Span>) -> u128 {
         let key = &mut self.doc.key;
         key.clear();
-        for span in [found.name, found.tags].into_iter().flatten() {
+        for span in [name, tags].into_iter().flatten() {
             key.extend_from_slice(span.of(self.bytes));
         }
         self.ctx.cache.hash(self.batcher.target().db, KeyForm::Kairos, key)
+    }
+
+    fn raw_hash(&mut self) -> u128 {
+        let found = self.doc.place.found;
+        found.known.unwrap_or_else(|| self.hash_of(found.name, found.tags))
     }
 
     /// The series of a name and tags met before, as long as its measurement lives.
@@ -182,8 +187,12 @@ impl<'a> Decoder<'a, '_, '_> {
         let found = self.doc.place.found;
         found.name.zip(found.tags)?;
         let hash = self.raw_hash();
+        self.doc.place.current.hash = Some(hash);
         let placed = self.batcher.find_series(self.ctx.cache, hash)?;
-        self.ctx.catalog.measurement_name(placed.measurement).map(|_| placed)
+        // Types that are still good say that their measurement is there.
+        let lives = !placed.types.is_empty()
+            || self.ctx.catalog.measurement_name(placed.measurement).is_some();
+        lives.then_some(placed)
     }
 
     /// Brings what the catalog says of the current metric up to date: between two steps names may
@@ -193,23 +202,36 @@ impl<'a> Decoder<'a, '_, '_> {
             return;
         }
         let placed = self.doc.place.current.placed;
-        if placed.is_some_and(|p| self.ctx.catalog.measurement_name(p.measurement).is_none()) {
-            self.doc.place.current.placed = None;
-        }
+        let lives = |p: &Placed| self.ctx.catalog.measurement_name(p.measurement).is_some();
+        // What the series cache knew of types may be over.
+        let asked = |p| Placed { types: TypeSet::default(), ..p };
+        self.doc.place.current.placed = placed.filter(lives).map(asked);
         self.refresh_names();
     }
 
     fn refresh_names(&mut self) {
-        let target = self.batcher.target();
-        let measurement = match self.doc.place.current.placed {
+        let placed = self.doc.place.current.placed;
+        let measurement = match placed {
             Some(placed) => Some(placed.measurement),
-            None => self.ctx.catalog.measurement(target.db, &self.name()),
+            None => self.ctx.catalog.measurement(self.batcher.target().db, &self.name()),
         };
-        let types = measurement.zip(self.field).map(|(measurement, field)| {
-            self.ctx.catalog.field_types(target.policy, measurement, field)
-        });
+        self.doc.place.current.measurement = measurement;
+        let types = placed.map_or(TypeSet::default(), |placed| placed.types);
+        self.doc.place.current.types = types;
+        if types.is_empty() {
+            self.refresh_types();
+        }
+    }
+
+    /// Asks the catalog for the field's types, and tells the series cache.
+    fn refresh_types(&mut self) {
+        let policy = self.batcher.target().policy;
         let current = &mut self.doc.place.current;
-        (current.measurement, current.types) = (measurement, types.unwrap_or_default());
+        let Some((measurement, field)) = current.measurement.zip(self.field) else { return };
+        current.types = self.ctx.catalog.field_types(policy, measurement, field);
+        if let (Some(hash), Some(_)) = (current.hash, current.placed) {
+            self.ctx.cache.confirm(hash, current.types);
+        }
     }
 
     /// Stores a value as sent at a time as sent, or says what is wrong with them.
@@ -264,12 +286,15 @@ impl<'a> Decoder<'a, '_, '_> {
             let fault = " is older than the retention policy keeps.";
             return self.refuse_value(fault, self.doc.place.stage == Stage::Points);
         }
-        let (kind, slot) = match datum {
-            Datum::Float(_) => (FieldType::Float, 0),
-            Datum::Integer(_) => (FieldType::Integer, 1),
-            _ => (FieldType::String, 2),
+        let kind = match datum {
+            Datum::Float(_) => FieldType::Float,
+            Datum::Integer(_) => FieldType::Integer,
+            _ => FieldType::String,
         };
         let partition = self.batcher.partition(self.ctx.catalog, time);
+        if !self.doc.place.current.types.contains(kind) {
+            self.refresh_types();
+        }
         let known = self.doc.place.current.types.contains(kind);
         let (Some(partition), Some(field), true) = (partition, self.field, known) else {
             return self.need(time, kind);
@@ -284,19 +309,9 @@ impl<'a> Decoder<'a, '_, '_> {
         let row = (placed.series, time);
         let cell = (ColumnId::new(field, kind), datum);
         let ttl_s = self.doc.place.current.ttl_s;
-        let expire = self.ctx.now_ns.saturating_add(ttl_s.saturating_mul(1_000_000_000));
-        let with_ttl = [(ColumnId::EXPIRE, Datum::Integer(expire)), cell];
-        let cells = if ttl_s > 0 { with_ttl.as_slice() } else { with_ttl.get(1..).unwrap_or(&[]) };
-        let hot = self.doc.place.current.hot.get(slot).copied().flatten();
-        if let Some((_, batch)) = hot.filter(|(owner, _)| *owner == partition)
-            && self.batcher.push_exact(placed.shard, batch, row, cells)
-        {
-            return;
-        }
-        let put = self.batcher.append(Owner::Single(cell.0), placed.shard, partition, row, cells);
-        if let Some(hot) = self.doc.place.current.hot.get_mut(slot) {
-            *hot = put.exact.then_some((partition, put.batch));
-        }
+        let ttl_ns = ttl_s.saturating_mul(1_000_000_000);
+        let expire = (ttl_s > 0).then(|| self.ctx.now_ns.saturating_add(ttl_ns));
+        self.batcher.append_single(placed.shard, partition, row, cell, expire);
     }
 
     fn need(&mut self, time: i64, kind: FieldType) {

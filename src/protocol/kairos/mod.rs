@@ -129,6 +129,7 @@ impl Document {
         ctx: &mut Context<'_>,
     ) -> Step {
         batcher.enter(ctx.catalog, ctx.now_ns, ctx.shards);
+        ctx.cache.enter(ctx.catalog.narrowed());
         let field = ctx.catalog.field(FIELD);
         let until = self.place.at.saturating_add(SLICE_BYTES);
         let mut decoder = Decoder { doc: self, bytes, batcher, ctx, field, until, resume: None };

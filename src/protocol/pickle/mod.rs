@@ -16,10 +16,10 @@ mod text;
 
 pub use machine::{Machine, Refusal, Trouble};
 
-use super::Progress;
-use super::batcher::Batcher;
+use super::batcher::{Batcher, Placed};
 use super::graphite::{self, Place, Places, Rules};
 use super::reject::{Reject, Rejects};
+use super::{LINES_AHEAD, Progress};
 use crate::catalog::State;
 use crate::route::SeriesCache;
 use item::Item;
@@ -60,6 +60,9 @@ pub struct Context<'a> {
 #[derive(Default)]
 pub struct Reader {
     machine: Machine,
+    /// Elements read whose paths are not looked up yet.
+    ahead: Vec<Row>,
+    found: Vec<Option<Placed>>,
     /// Elements whose place is known.
     placed: Vec<(Place, i64, f64)>,
     /// Elements to be dropped, by their position.
@@ -70,6 +73,7 @@ pub struct Reader {
 /// complete: they are not when nothing was consumed.
 pub fn decode(input: &[u8], batcher: &mut Batcher, ctx: &mut Context<'_>) -> Progress {
     batcher.enter(ctx.catalog, ctx.now_ns, ctx.shards);
+    ctx.cache.enter(ctx.catalog.narrowed());
     let mut decoder = Decoder {
         places: Places { batcher, catalog: ctx.catalog, cache: ctx.cache, rules: ctx.rules },
         reader: ctx.reader,
@@ -116,8 +120,11 @@ struct Decoder<'b> {
 }
 
 /// An element, read.
-struct Element<'f> {
-    path: &'f [u8],
+struct Row {
+    /// Which of the frame's elements.
+    position: u32,
+    hash: u128,
+    path: Item,
     time: i64,
     value: f64,
 }
@@ -159,63 +166,89 @@ impl Decoder<'_> {
 
     /// Places all elements of a frame, or asks for the names of all.
     fn elements(&mut self, frame: &[u8], list: Item, at: usize) {
-        let Decoder { places, reader, rejects, now_ns, resume_at } = self;
-        let Reader { machine, placed, dropped } = &mut **reader;
-        placed.clear();
-        dropped.clear();
-        let mut asking = resume_at.is_some();
+        self.reader.placed.clear();
+        self.reader.dropped.clear();
+        let mut asking = self.resume_at.is_some();
+        let (machine, now_ns) = (std::mem::take(&mut self.reader.machine), self.now_ns);
         for (position, item) in machine.arena.items(list).enumerate() {
-            let row = element(machine, frame, item, *now_ns).and_then(|element| {
-                let Element { path, time, value } = element;
-                let hash = places.hash(path);
-                if places.batcher.is_beyond_retention(time) {
-                    return Err(Reject::BeyondRetention);
+            let position = position as u32;
+            match element(&machine, frame, item, now_ns) {
+                Ok((path, text, time, value)) => {
+                    let hash = self.places.hash(text);
+                    self.reader.ahead.push(Row { position, hash, path, time, value });
+                    if self.reader.ahead.len() == LINES_AHEAD {
+                        asking = self.place_ahead(&machine, frame, asking);
+                    }
                 }
-                let found = if asking { None } else { places.find(hash, time) };
-                let place = match found {
-                    Some(place) => Some(place),
-                    None => places.make((path, hash), time, asking)?,
-                };
-                Ok((place, time, value))
-            });
-            match row {
-                Ok((Some(place), time, value)) => placed.push((place, time, value)),
-                Ok((None, ..)) => {
-                    // Known names give no place while others are asked for.
-                    asking = true;
-                    *resume_at = resume_at.or(Some(at));
+                Err(why) => {
+                    asking = self.place_ahead(&machine, frame, asking);
+                    self.reader.dropped.push((why, position));
                 }
-                Err(why) => dropped.push((why, position as u32)),
             }
         }
-        if !asking {
-            for (place, time, value) in placed.drain(..) {
-                places.append(place, time, value);
+        asking = self.place_ahead(&machine, frame, asking);
+        self.reader.machine = machine;
+        match asking {
+            true => self.resume_at = self.resume_at.or(Some(at)),
+            false => self.take_in(frame, list),
+        }
+    }
+
+    /// Finds the places of the elements read ahead; true once names are asked for.
+    fn place_ahead(&mut self, machine: &Machine, frame: &[u8], mut asking: bool) -> bool {
+        let Decoder { places, reader, .. } = self;
+        let Reader { ahead, found, placed, dropped, .. } = &mut **reader;
+        places.find_many(ahead.iter().map(|row| row.hash), found);
+        for (Row { position, hash, path, time, value }, known) in ahead.drain(..).zip(found) {
+            if places.batcher.is_beyond_retention(time) {
+                dropped.push((Reject::BeyondRetention, position));
+                continue;
             }
-            let mut items = machine.arena.items(list).enumerate();
-            for (why, position) in dropped.drain(..) {
-                let item = items.find(|(at, _)| *at == position as usize).map(|(_, item)| item);
-                let sample = || sample(machine, frame, item, position);
-                rejects.count_with(why, sample);
+            // Known names give no place while others are asked for.
+            let known = known.filter(|_| !asking);
+            if let Some(place) = known.and_then(|known| places.place(known, hash, time)) {
+                placed.push((place, time, value));
+                continue;
             }
+            let path = machine.text(frame, path).unwrap_or_default();
+            match places.make((path, hash), time, asking) {
+                Ok(Some(place)) => placed.push((place, time, value)),
+                Ok(None) => asking = true,
+                Err(why) => dropped.push((why, position)),
+            }
+        }
+        asking
+    }
+
+    /// All places of the frame are known: its rows go to their Batches, what is wrong is counted.
+    fn take_in(&mut self, frame: &[u8], list: Item) {
+        let Decoder { places, reader, rejects, .. } = self;
+        let Reader { machine, placed, dropped, .. } = &mut **reader;
+        for (place, time, value) in placed.drain(..) {
+            places.append(place, time, value);
+        }
+        let mut items = machine.arena.items(list).enumerate();
+        for (why, position) in dropped.drain(..) {
+            let item = items.find(|(at, _)| *at == position as usize).map(|(_, item)| item);
+            rejects.count_with(why, || sample(machine, frame, item, position));
         }
         placed.shrink_to(ELEMENTS_KEPT);
         dropped.shrink_to(ELEMENTS_KEPT);
     }
 }
 
-/// Reads `(path, (timestamp, value))`.
+/// Reads `(path, (timestamp, value))`: the path's place and text, the time and the value.
 #[inline]
 fn element<'f>(
     machine: &'f Machine,
     frame: &'f [u8],
     item: Item,
     now_ns: i64,
-) -> Result<Element<'f>, Reject> {
+) -> Result<(Item, &'f [u8], i64, f64), Reject> {
     let shape = Reject::ElementShape;
     let (path, pair) = machine.arena.pair(item).ok_or(shape)?;
     let (time, value) = machine.arena.pair(pair).ok_or(shape)?;
-    let path = machine.text(frame, path).ok_or(shape)?;
+    let name = machine.text(frame, path).ok_or(shape)?;
     let text = |item| machine.text(frame, item).map(|text| text.trim_ascii());
     let value = match value {
         Item::Float(value) => value,
@@ -232,7 +265,7 @@ fn element<'f>(
         Item::Bool(time) => graphite::time_of_integer(i64::from(time), now_ns)?,
         other => graphite::exact_time(text(other).ok_or(Reject::BadTime)?, now_ns)?,
     };
-    Ok(Element { path, time, value })
+    Ok((path, name, time, value))
 }
 
 /// A dropped element for the log: its path, if it has one.

@@ -1,9 +1,9 @@
 //! KairosDB's telnet door: `put`, `putm`, `puts` and `version`, one command a line.
 //!
 //! In: bytes of a connection. Out: rows of the field `value` (a column per type) in the `Batcher`,
-//! dropped lines in `Rejects`, answers in `Replies`. A metric and tag words met
-//! before are found by the hash of their bytes; all other lines are split into words and checked.
-//! Lines take effect in order; an unfinished one stays with the caller.
+//! dropped lines in `Rejects`, answers in `Replies`. A metric and tag words met before are found by
+//! the hash of their bytes, some lines ahead so that their look-ups overlap; all other lines are
+//! split into words and checked. Lines take effect in order; an unfinished one stays with the caller.
 
 mod command;
 mod replies;
@@ -12,9 +12,9 @@ mod tests;
 
 pub use replies::{Replies, VERSION_LINE};
 
-use super::batcher::{Batcher, Cell, Datum, Owner, Placed};
+use super::batcher::{Batcher, Cell, Datum, Placed};
 use super::reject::{Reject, Rejects};
-use super::{Progress, Tail, words};
+use super::{LINES_AHEAD, Progress, Tail, words};
 use crate::catalog::State;
 use crate::model::time::{TIME_MAX, TIME_MIN};
 use crate::model::{ColumnId, FieldNo, FieldType, MeasurementId, PartitionId};
@@ -49,12 +49,21 @@ pub struct Context<'a> {
 /// Decodes the complete lines of `input` into the batcher's request.
 pub fn decode(input: &[u8], batcher: &mut Batcher, ctx: &mut Context<'_>) -> Progress {
     batcher.enter(ctx.catalog, ctx.now_ns, ctx.shards);
+    ctx.cache.enter(ctx.catalog.narrowed());
     let Some(start) = ctx.tail.skip(input) else {
         return Progress::Done { consumed: input.len() };
     };
     let field = ctx.catalog.field(FIELD);
-    let mut decoder =
-        Decoder { batcher, ctx, field, words: Vec::new(), key: Vec::new(), resume_at: None };
+    let mut decoder = Decoder {
+        batcher,
+        ctx,
+        field,
+        words: Vec::new(),
+        key: Vec::new(),
+        ahead: Vec::with_capacity(LINES_AHEAD),
+        found: Vec::with_capacity(LINES_AHEAD),
+        resume_at: None,
+    };
     decoder.run(input, start)
 }
 
@@ -66,6 +75,16 @@ enum Command {
     PutString,
 }
 
+/// A line that was read and is good if its series was met before.
+struct Row<'a> {
+    line: &'a [u8],
+    /// Its offset in the input.
+    at: usize,
+    hash: u128,
+    time: i64,
+    datum: Datum<'a>,
+}
+
 /// One call's working state.
 struct Decoder<'a, 'b, 'c> {
     batcher: &'b mut Batcher,
@@ -74,6 +93,9 @@ struct Decoder<'a, 'b, 'c> {
     field: Option<FieldNo>,
     words: Vec<&'a [u8]>,
     key: Vec<u8>,
+    /// Lines read whose series are not looked up yet, and what the look-up found.
+    ahead: Vec<Row<'a>>,
+    found: Vec<Option<Placed>>,
     /// The first line with an unknown name: from there on names are only collected.
     resume_at: Option<usize>,
 }
@@ -88,14 +110,10 @@ impl<'a> Decoder<'a, '_, '_> {
                 break;
             }
             let line = rest.get(..len).unwrap_or(rest);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if let Err(why) = self.line(line, at)
-                && self.resume_at.is_none()
-            {
-                self.refuse(why, line);
-            }
+            self.line(line.strip_suffix(b"\r").unwrap_or(line), at);
             at += len + 1;
         }
+        self.place_ahead();
         if let Some(resume_at) = self.resume_at {
             return Progress::NeedNames { resume_at, missing: self.batcher.names.take() };
         }
@@ -110,26 +128,44 @@ impl<'a> Decoder<'a, '_, '_> {
     }
 
     fn refuse(&mut self, why: Reject, line: &[u8]) {
-        self.ctx.rejects.count(why, line);
-        self.ctx.replies.error(why, line);
+        if self.resume_at.is_none() {
+            self.ctx.rejects.count(why, line);
+            self.ctx.replies.error(why, line);
+        }
     }
 
+    /// Reads the line at offset `at`; where it looks good it takes effect some lines later.
     #[inline]
-    fn line(&mut self, line: &'a [u8], at: usize) -> Result<(), Reject> {
-        if line.len() > self.ctx.line_bytes_max {
-            return Err(Reject::LineTooLong);
+    fn line(&mut self, line: &'a [u8], at: usize) {
+        if let Some(row) = self.read(line, at) {
+            self.ahead.push(row);
+            if self.ahead.len() == LINES_AHEAD {
+                self.place_ahead();
+            }
+            return;
         }
-        if self.resume_at.is_none()
-            && let Some(result) = self.fast_line(line)
-        {
-            return result;
-        }
-        self.exact_line(line, at)
+        self.place_ahead();
+        self.odd_line(line, at);
     }
 
-    /// A `put` of a series met before; `None` sends the line the exact way.
+    /// A line that goes the exact way.
+    fn odd_line(&mut self, line: &'a [u8], at: usize) {
+        let result = match line.len() > self.ctx.line_bytes_max {
+            true => Err(Reject::LineTooLong),
+            false => self.exact_line(line, at),
+        };
+        if let Err(why) = result {
+            self.refuse(why, line);
+        }
+    }
+
+    /// A command whose time and value are good; `None` sends the line the exact way, which finds
+    /// what is wrong with it.
     #[inline]
-    fn fast_line(&mut self, line: &[u8]) -> Option<Result<(), Reject>> {
+    fn read(&mut self, line: &'a [u8], at: usize) -> Option<Row<'a>> {
+        if line.len() > self.ctx.line_bytes_max || self.resume_at.is_some() {
+            return None;
+        }
         let (name, rest) = words::word(line);
         let command = Command::of(name)?;
         let (metric, rest) = words::word(words::skip_blanks(rest));
@@ -138,23 +174,60 @@ impl<'a> Decoder<'a, '_, '_> {
         if matches!(value.first(), None | Some(b'"')) {
             return None;
         }
-        let hash = self.raw_hash(metric, words::skip_blanks(rest));
-        let placed = self.batcher.find_series(self.ctx.cache, hash)?;
-        let time = match command.time_ns(time) {
-            Ok(time) => time,
-            Err(why) => return Some(Err(why)),
-        };
-        let Some(datum) = command.value(value) else { return Some(Err(Reject::BadValue)) };
+        let time = command.time_ns(time).ok()?;
+        let datum = command.value(value)?;
         if matches!(datum, Datum::String(text) if std::str::from_utf8(text).is_err()) {
-            return Some(Err(Reject::NotUtf8));
+            return None;
         }
-        let column = self.column(placed.measurement, datum)?;
+        let hash = self.raw_hash(metric, words::skip_blanks(rest));
+        Some(Row { line, at, hash, time, datum })
+    }
+
+    /// The lines read ahead take effect, in order.
+    fn place_ahead(&mut self) {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let mut found = std::mem::take(&mut self.found);
+        let hashes = ahead.iter().map(|row| row.hash);
+        self.batcher.find_many(self.ctx.cache, hashes, &mut found);
+        for (row, placed) in ahead.drain(..).zip(&found) {
+            // From the first line on that needs names, nothing is placed.
+            let placed = placed.filter(|_| self.resume_at.is_none());
+            if placed.and_then(|placed| self.place_row(&row, placed)).is_none() {
+                self.odd_line(row.line, row.at);
+            }
+        }
+        (self.ahead, self.found) = (ahead, found);
+    }
+
+    /// A row of a series met before; `None` when its names are not all known.
+    #[inline]
+    fn place_row(&mut self, row: &Row<'a>, placed: Placed) -> Option<()> {
+        let Row { line, hash, time, datum, .. } = *row;
+        let kind = kind_of(datum);
+        let column = match placed.types.contains(kind) {
+            true => ColumnId::new(self.field?, kind),
+            false => self.confirm(hash, placed.measurement, kind)?,
+        };
         if self.batcher.is_beyond_retention(time) {
-            return Some(Err(Reject::BeyondRetention));
+            self.refuse(Reject::BeyondRetention, line);
+            return Some(());
         }
         let partition = self.batcher.partition(self.ctx.catalog, time)?;
         self.append(placed, partition, time, (column, datum), self.ctx.ttl_default_s);
-        Some(Ok(()))
+        Some(())
+    }
+
+    /// The column of a metric's values; the series cache is told what the catalog knows.
+    fn confirm(
+        &mut self,
+        hash: u128,
+        measurement: MeasurementId,
+        kind: FieldType,
+    ) -> Option<ColumnId> {
+        let (field, policy) = (self.field?, self.batcher.target().policy);
+        let types = self.ctx.catalog.field_types(policy, measurement, field);
+        self.ctx.cache.confirm(hash, types);
+        types.contains(kind).then(|| ColumnId::new(field, kind))
     }
 
     /// The hash of a series' words as sent. Words hold no byte up to 0x20, so 0 separates.
@@ -184,16 +257,10 @@ impl<'a> Decoder<'a, '_, '_> {
         cell: Cell<'_>,
         ttl_s: i64,
     ) {
-        let row = (placed.series, time);
-        let owner = Owner::Single(cell.0);
-        if ttl_s <= 0 {
-            self.batcher.append(owner, placed.shard, partition, row, &[cell]);
-            return;
-        }
         let ttl_ns = ttl_s.saturating_mul(1_000_000_000);
-        let expire = Datum::Integer(self.ctx.now_ns.saturating_add(ttl_ns));
-        let cells = [(ColumnId::EXPIRE, expire), cell];
-        self.batcher.append(owner, placed.shard, partition, row, &cells);
+        let expire = (ttl_s > 0).then(|| self.ctx.now_ns.saturating_add(ttl_ns));
+        let row = (placed.series, time);
+        self.batcher.append_single(placed.shard, partition, row, cell, expire);
     }
 }
 
