@@ -1,6 +1,7 @@
 //! The order rule against a model, and the bounds on Batches.
 
 use super::*;
+use crate::catalog::command::Command;
 use crate::model::{FieldNo, FieldType, Values};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -112,5 +113,34 @@ fn buffers_come_back() {
         assert_eq!(column.validity.as_ref().map(|bits| bits.count_ones()), Some(50));
         batcher.recycle(request);
         batcher.begin(Target { db: DbId(1), policy: PolicyId(1) });
+    }
+}
+
+#[test]
+fn what_was_dropped_is_made_anew_although_the_cache_knows_it() {
+    use crate::protocol::testkit::World;
+    use crate::protocol::{Rejects, graphite};
+    let rules = graphite::Rules::default();
+    let telnet = b"put m 1 2 a=b\nput m 2 2.5 a=b\n";
+    let kairos = br#"[{"name":"m","tags":{"a":"b"},"datapoints":[[1,2],[2,2.5]]}]"#;
+    let doors: [&dyn Fn(&mut World, &mut Rejects); 3] = [
+        &|world, rejects| _ = world.telnet(telnet, &[], rejects),
+        &|world, _| _ = world.kairos(kairos, &[]),
+        &|world, rejects| _ = world.graphite(&rules, b"m 1 1\nm 2.5 2\n", &[], rejects),
+    ];
+    for door in doors {
+        let (mut world, mut rejects) = (World::new(2, 0), Rejects::default());
+        let (mut store, db) = (Default::default(), world.target.db);
+        let mut seen = Vec::new();
+        for round in 0..6 {
+            if round == 3 {
+                world.command(&Command::DropMeasurement { db: "d".into(), name: (*b"m").into() });
+            }
+            door(&mut world, &mut rejects);
+            assert_eq!(world.finish(&mut store), (2, 2));
+            seen.push(world.state.measurement(db, b"m").unwrap());
+        }
+        assert_eq!(rejects.total(), 0);
+        assert!(seen[0] == seen[2] && seen[3] == seen[5] && seen[2] != seen[3], "{seen:?}");
     }
 }
