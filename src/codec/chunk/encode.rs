@@ -5,7 +5,9 @@
 
 use super::super::text::{self, Press};
 use super::super::{CodecError, checksum, light, present, scale, varint};
-use super::numbers::{Bodies, bits_bodies, light_bodies, parts, smaller};
+use super::numbers::{
+    Bodies, bits_bodies, float_config, integer_config, light_bodies, parts, smaller,
+};
 use super::{ALL, Coding, Effort, NONE, ROWS_MAX, SOME, STRING_BYTES_MAX};
 use crate::model::{Bitmap, Column, FieldType, FixedMap, Strings, Values};
 use std::borrow::Cow;
@@ -97,18 +99,21 @@ fn present_counts<'a>(pages: &'a [u32], validity: Option<&Bitmap>) -> Cow<'a, [u
 }
 
 fn integers(values: &[i64], counts: &[u32], effort: Effort) -> Result<Encoded, CodecError> {
-    let (bodies, pco) = smaller(light_bodies(values, counts), values, counts, effort)?;
+    let (bodies, pco) =
+        smaller(light_bodies(values, counts), values, counts, effort, integer_config)?;
     Ok((if pco { Coding::Pco } else { Coding::Light }, 0, bodies))
 }
 
 fn floats(values: &[f64], counts: &[u32], effort: Effort) -> Result<Encoded, CodecError> {
     let Some(found) = scale::find(values) else {
-        let (bodies, pco) = smaller(bits_bodies(values, counts), values, counts, effort)?;
+        let (bodies, pco) =
+            smaller(bits_bodies(values, counts), values, counts, effort, float_config)?;
         return Ok((if pco { Coding::FloatPco } else { Coding::BitsLight }, 0, bodies));
     };
     let power = scale::power(found.decimals);
     let scaled: Vec<i64> = values.iter().map(|value| scale::to_integer(*value, power)).collect();
-    let (bodies, pco) = smaller(light_bodies(&scaled, counts), &scaled, counts, effort)?;
+    let (bodies, pco) =
+        smaller(light_bodies(&scaled, counts), &scaled, counts, effort, integer_config)?;
     let coding = if pco { Coding::ScaledPco } else { Coding::ScaledLight };
     Ok((coding, found.decimals, bodies))
 }

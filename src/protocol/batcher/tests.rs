@@ -118,27 +118,26 @@ fn buffers_come_back() {
 
 #[test]
 fn what_was_dropped_is_made_anew_although_the_cache_knows_it() {
-    use crate::protocol::testkit::World;
-    use crate::protocol::{Rejects, graphite};
-    let rules = graphite::Rules::default();
+    use crate::protocol::Rejects;
+    use crate::protocol::testkit::Core;
     let telnet = b"put m 1 2 a=b\nput m 2 2.5 a=b\n";
     let kairos = br#"[{"name":"m","tags":{"a":"b"},"datapoints":[[1,2],[2,2.5]]}]"#;
-    let doors: [&dyn Fn(&mut World, &mut Rejects); 3] = [
-        &|world, rejects| _ = world.telnet(telnet, &[], rejects),
-        &|world, _| _ = world.kairos(kairos, &[]),
-        &|world, rejects| _ = world.graphite(&rules, b"m 1 1\nm 2.5 2\n", &[], rejects),
+    let doors: [&dyn Fn(&mut Core, &mut Rejects); 3] = [
+        &|core, rejects| _ = core.decode_telnet(telnet, &[], rejects),
+        &|core, _| _ = core.decode_kairos(kairos, &[]),
+        &|core, rejects| _ = core.decode_graphite(b"m 1 1\nm 2.5 2\n", &[], rejects),
     ];
     for door in doors {
-        let (mut world, mut rejects) = (World::new(2, 0), Rejects::default());
-        let (mut store, db) = (Default::default(), world.target.db);
+        let (mut core, mut rejects) = (Core::tight(2, 0), Rejects::default());
+        let (mut store, db) = (Default::default(), core.target.db);
         let mut seen = Vec::new();
         for round in 0..6 {
             if round == 3 {
-                world.command(&Command::DropMeasurement { db: "d".into(), name: (*b"m").into() });
+                core.command(&Command::DropMeasurement { db: "d".into(), name: (*b"m").into() });
             }
-            door(&mut world, &mut rejects);
-            assert_eq!(world.finish(&mut store), (2, 2));
-            seen.push(world.state.measurement(db, b"m").unwrap());
+            door(&mut core, &mut rejects);
+            assert_eq!(core.store(&mut store), (2, 2));
+            seen.push(core.state.measurement(db, b"m").unwrap());
         }
         assert_eq!(rejects.total(), 0);
         assert!(seen[0] == seen[2] && seen[3] == seen[5] && seen[2] != seen[3], "{seen:?}");
