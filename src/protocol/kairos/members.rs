@@ -164,7 +164,8 @@ impl Decoder<'_, '_, '_> {
     ///
     /// Tags have no brace inside as a rule, so the first `}` is taken for their end. Where the
     /// series cache knows the hash of the name and these bytes, they are the bytes of tags that
-    /// were read and checked, and an object's bytes tell its end: no look at each of them is needed.
+    /// were read and checked, and an object's bytes tell its end: no look at each of them is
+    /// needed.
     fn known_tags(&mut self, at: usize) -> bool {
         let Some(name) = self.doc.place.found.name else { return false };
         let rest = self.bytes.get(at..).unwrap_or(&[]);

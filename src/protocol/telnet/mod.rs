@@ -3,7 +3,8 @@
 //! In: bytes of a connection. Out: rows of the field `value` (a column per type) in the `Batcher`,
 //! dropped lines in `Rejects`, answers in `Replies`. A metric and tag words met before are found by
 //! the hash of their bytes, some lines ahead so that their look-ups overlap; all other lines are
-//! split into words and checked. Lines take effect in order; an unfinished one stays with the caller.
+//! split into words and checked. Lines take effect in order; an unfinished one stays with the
+//! caller.
 
 mod command;
 mod replies;
