@@ -4,7 +4,8 @@
 //! from modules below it in this list (held by `tests/tidy.rs`):
 //!
 //! `cli` > `server` > `listen` > `api` > `kairos` > `encode` > `query` > `influxql` > `protocol` >
-//! `route` > `catalog` > `shard` > `codec` > `profile` > `model` > `stats` > `config` > `env`
+//! `route` > `catalog` > `shard` > `codec` > `profile` > `model` > `stats` > `config` > `env` >
+//! `logging`
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants and the on-disk formats.
 
@@ -22,6 +23,7 @@ pub mod env;
 pub mod influxql;
 pub mod kairos;
 pub mod listen;
+pub mod logging;
 pub mod model;
 pub mod profile;
 pub mod protocol;

@@ -9,13 +9,14 @@ use super::request_id::Ids;
 use super::subscriber::Outlets;
 use crate::config::Config;
 use crate::env::Env;
+use crate::logging::{self, Level};
 use crate::protocol::graphite::Rules;
 use crate::protocol::{Batcher, pickle};
 use crate::query::{Facts, Server};
 use crate::route::queries::Entry;
 use crate::route::{Cluster, SeriesCache};
 use crate::stats::Doors;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,9 +24,6 @@ use std::time::Duration;
 const SPARES_MAX: usize = 16;
 /// A larger body buffer is given back to the allocator (bytes).
 const SPARE_BYTES_MAX: usize = 8 << 20;
-
-/// Time between two lines of the log (ns).
-const NOTE_NS: u64 = 1_000_000_000;
 
 /// Where the values of Graphite's paths go, as configured.
 ///
@@ -40,11 +38,19 @@ pub fn graphite_rules(config: &Config) -> Result<Rules, String> {
 pub(super) struct Running<E: Env> {
     pub entry: Entry,
     front: Rc<Front<E>>,
+    /// Text, database and begin (monotonic ns), when slow queries are logged.
+    slow: Option<(String, String, u64)>,
 }
 
 impl<E: Env> Drop for Running<E> {
     fn drop(&mut self) {
         self.front.doors().queries_active.sub(1);
+        let Some((text, database, started)) = self.slow.take() else { return };
+        let took = Duration::from_nanos(self.front.env.now_mono().saturating_sub(started));
+        if took >= self.front.config().query_log_after {
+            let fields = vec![("db", database), ("duration_ms", took.as_millis().to_string())];
+            logging::log_with(Level::Warn, "query", fields, || format!("slow query: {text}"));
+        }
     }
 }
 
@@ -66,10 +72,6 @@ pub struct Front<E: Env> {
     /// The buffers of this core's pickle decoder.
     pub(super) pickles: RefCell<pickle::Reader>,
     pub(super) ids: Ids,
-    /// When the log was last written to (monotonic ns).
-    noted: Cell<u64>,
-    /// Notes held back since.
-    held_back: Cell<u64>,
 }
 
 impl<E: Env> Front<E> {
@@ -93,23 +95,12 @@ impl<E: Env> Front<E> {
             graphite_rules,
             pickles: RefCell::default(),
             ids,
-            noted: Cell::new(0),
-            held_back: Cell::new(0),
         }
     }
 
-    /// Writes a line to the server's log (stderr), at most one a second; others are counted.
+    /// Writes a warning to the server's log.
     pub fn note(&self, text: impl FnOnce() -> String) {
-        let now = self.env.now_mono().max(1);
-        if self.noted.get() != 0 && now.saturating_sub(self.noted.get()) < NOTE_NS {
-            self.held_back.set(self.held_back.get() + 1);
-            return;
-        }
-        self.noted.set(now);
-        match self.held_back.replace(0) {
-            0 => eprintln!("ringtail: {}", text()),
-            more => eprintln!("ringtail: {} (and {more} messages not shown)", text()),
-        }
+        logging::log(Level::Warn, "front", text);
     }
 
     /// The options.
@@ -140,8 +131,11 @@ impl<E: Env> Front<E> {
         }
         self.doors().queries_started.add(1);
         self.doors().queries_active.add(1);
-        let entry = self.cluster.queries().enter(text, database, self.env.now_mono());
-        Ok(Running { entry, front: self.clone() })
+        let now = self.env.now_mono();
+        let entry = self.cluster.queries().enter(text, database, now);
+        let logged = !self.config().query_log_after.is_zero();
+        let slow = logged.then(|| (text.to_owned(), database.to_owned(), now));
+        Ok(Running { entry, front: self.clone(), slow })
     }
 
     /// When a query that begins now has to end (monotonic ns); 0 = never.

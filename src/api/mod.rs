@@ -4,6 +4,7 @@
 //! cluster, and waits; nothing below waits for a front end. Nothing here names the runtime: time
 //! comes from the environment, bytes from a body of any kind.
 
+mod access;
 mod auth;
 mod bind;
 mod body;

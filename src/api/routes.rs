@@ -9,7 +9,7 @@ use super::params::Params;
 use super::reply::{self, Reply, TEXT};
 use super::watch::Peer;
 use super::write::Version;
-use super::{debug, kairos, metrics, ping, pprof, prometheus, query, vars, watch, write};
+use super::{access, debug, kairos, metrics, ping, pprof, prometheus, query, vars, watch, write};
 use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
@@ -142,9 +142,14 @@ where
     doors.http_active.add(1);
     let started = front.env.now_mono();
     let active = Active(front.clone());
+    let line = access::Line::begin(&front, &request);
     let reply = route(&front, request).await;
     drop(active);
-    doors.http_request_ns.add(front.env.now_mono().saturating_sub(started));
+    let took = front.env.now_mono().saturating_sub(started);
+    doors.http_request_ns.add(took);
+    if let Some(line) = line {
+        line.end(&front, &reply, took);
+    }
     match reply.status().as_u16() {
         400..500 => doors.http_client_errors.add(1),
         500.. => doors.http_server_errors.add(1),

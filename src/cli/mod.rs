@@ -3,9 +3,14 @@
 //! In: arguments, environment, a configuration file. Out: a running server, or text and a status:
 //! 0 fine, 1 something failed, 2 the command or the configuration is wrong.
 
+mod inspect;
+mod store;
+mod verify;
+
 use crate::config::{Config, Layers, TABLE, sample};
 use crate::server::{self, ServeError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The command or the configuration is wrong.
@@ -28,7 +33,31 @@ pub fn run() -> ExitCode {
         Some(("graphite", inner)) => {
             graphite(&matches, inner.get_many::<String>("path").unwrap_or_default())
         }
+        Some(("inspect", inner)) => {
+            let part = inner.get_one::<String>("part").map_or("series", String::as_str);
+            look(&matches, |config| inspect::inspect(&config.data_dir, part))
+        }
+        Some(("verify", _)) => look(&matches, |config| verify::verify(&config.data_dir)),
         _ => serve(&matches),
+    }
+}
+
+/// Prints what there is to see of a data folder; the status says whether it is sound.
+fn look(
+    matches: &ArgMatches,
+    work: impl FnOnce(&Config) -> Result<(String, bool), String>,
+) -> ExitCode {
+    let config = match read(matches) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, USAGE),
+    };
+    match work(&config) {
+        Ok((text, sound)) => {
+            // A reader that has gone is no fault of the folder.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::from(if sound { 0 } else { FAILED })
+        }
+        Err(error) => complain(&error, USAGE),
     }
 }
 
@@ -67,6 +96,20 @@ fn command() -> Command {
         .subcommand(
             Command::new("config").about("Print a sample configuration file.").arg(effective),
         )
+        .subcommand(
+            Command::new("inspect")
+                .about("Print what is in --data-dir, which no server may use meanwhile.")
+                .arg(
+                    Arg::new("part")
+                        .value_name("PART")
+                        .value_parser(inspect::PARTS)
+                        .default_value("series")
+                        .help("log, segment, index, or series by measurement and tag."),
+                ),
+        )
+        .subcommand(Command::new("verify").about(
+            "Check every checksum of --data-dir, which no server may use meanwhile; 1 = damaged.",
+        ))
         .subcommand(
             Command::new("graphite")
                 .about("Print which template Graphite paths get and what it makes of them.")

@@ -1,7 +1,9 @@
 //! The kinds of values an option can have, and how each is written: sizes and durations in
 //! InfluxDB's spelling (`25m`, `1h30m`), address lists, CPU lists.
 
+use crate::logging::{Format, Levels};
 use std::fmt;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +52,57 @@ pub enum Sync {
     Interval,
     /// When the kernel likes.
     Never,
+}
+
+/// Least levels of the log's lines, by module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogLevels(pub Levels);
+
+impl Kind for LogLevels {
+    fn read(text: &str) -> Result<LogLevels, String> {
+        Levels::read(text).map(LogLevels)
+    }
+
+    fn write(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Form of the log's lines; `None`: by where they go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogFormat(pub Option<Format>);
+
+impl LogFormat {
+    /// The form to use now.
+    pub fn resolve(self) -> Format {
+        let terminal = || match std::io::stderr().is_terminal() {
+            true => Format::Console,
+            false => Format::Logfmt,
+        };
+        self.0.unwrap_or_else(terminal)
+    }
+}
+
+impl Kind for LogFormat {
+    fn read(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "auto" => Ok(LogFormat(None)),
+            "logfmt" => Ok(LogFormat(Some(Format::Logfmt))),
+            "json" => Ok(LogFormat(Some(Format::Json))),
+            "console" => Ok(LogFormat(Some(Format::Console))),
+            _ => Err(format!("expected auto, logfmt, json or console, got \"{text}\"")),
+        }
+    }
+
+    fn write(&self) -> String {
+        match self.0 {
+            None => "auto",
+            Some(Format::Logfmt) => "logfmt",
+            Some(Format::Json) => "json",
+            Some(Format::Console) => "console",
+        }
+        .to_owned()
+    }
 }
 
 impl Kind for Bytes {

@@ -2,7 +2,7 @@
 //! flag (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample
 //! file and the typed field of `Config`.
 
-use super::kinds::{Addresses, Bytes, Cores, Kind, List, Secret, Sync};
+use super::kinds::{Addresses, Bytes, Cores, Kind, List, LogFormat, LogLevels, Secret, Sync};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -214,6 +214,16 @@ options! {
         "Series of a database; points of further ones are refused, others are not. 0 = no limit.";
     "data.max-values-per-tag" data_max_values: usize = "0",
         "Values of one tag of a measurement; points with further ones are refused. 0 = no limit.";
+    "logging.level" logging_level: LogLevels = "info",
+        "Least level of the log's lines: debug, info, warn, error, off; MODULE=LEVEL for some, joined by commas.";
+    "logging.format" logging_format: LogFormat = "auto",
+        "Form of the log on standard error: logfmt, json, console, or auto = console on a terminal, else logfmt.";
+    "http.log-enabled" http_log_enabled: bool = "false",
+        "Whether each HTTP request is logged, in InfluxDB's format, without passwords.";
+    "http.suppress-write-log" http_suppress_write_log: bool = "false",
+        "Whether requests of /write are left out of that.";
+    "query.log-after" query_log_after: Duration = "0s",
+        "A query that takes longer is logged; 0 = none is.";
     "debug.heap-profile" debug_heap_profile: bool = "true",
         "Note the stack of one allocation in 512 KiB, for /debug/pprof/heap and allocs.";
     "accept-log-loss" accept_log_loss: bool = "false",

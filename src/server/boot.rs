@@ -7,12 +7,13 @@ use super::core::{self, Plan};
 use super::lock::{self, DataDir};
 use super::phase::{Event, Phase, Shared};
 use super::sockets::{self, Kind, Reserved};
-use super::{ServeError, limits, ready, signals, watchdog};
+use super::{ServeError, limits, notify, ready, signals, watchdog};
 use crate::api::Facts;
 use crate::config::Config;
 use crate::env::real::{self, Core, CoreHandle};
 use crate::listen::Door;
 use crate::listen::tls::Tls;
+use crate::logging::{self, Level};
 use crate::profile::heap;
 use crate::route::mesh;
 use crate::shard::store::SHARDS_MAX;
@@ -34,6 +35,14 @@ const END: Duration = Duration::from_secs(1);
 /// # Errors
 /// `Config` for options that cannot be met, `Failed` for everything else.
 pub fn serve(config: Config) -> Result<(), ServeError> {
+    logging::start(config.logging_level.0.clone(), config.logging_format.resolve())
+        .map_err(|error| ServeError::io("a thread cannot start", &error))?;
+    let result = serve_logged(config);
+    logging::flush(END);
+    result
+}
+
+fn serve_logged(config: Config) -> Result<(), ServeError> {
     let tls = tls(&config)?;
     let processors = limits::processors(&config.cores)?;
     let data = lock::take(&config.data_dir)?;
@@ -203,6 +212,7 @@ fn run(
             match count(inbox, process.cores, |event| matches!(event, Event::Listening)) {
                 Outcome::Done => {
                     report.print(shards.unwrap_or(0));
+                    notify::tell("READY=1\nSTATUS=serving");
                     wait(inbox)
                 }
                 other => other,
@@ -212,7 +222,7 @@ fn run(
     };
     let result = match outcome {
         Outcome::Failed(reason) => {
-            eprintln!("ringtail: {reason}");
+            logging::log(Level::Error, "server", || reason);
             // What else fails now follows from the first failure.
             let _ = drain(&process, inbox, FAILED_DRAIN);
             Err(ServeError::Failed("stopped because of the failure above".to_owned()))
@@ -231,7 +241,9 @@ fn open(process: &Process, inbox: &Receiver<Event>, shards: &mut Option<u32>) ->
             Ok(Event::StoreFound { shards: found }) => *shards = Some(found),
             Ok(Event::ShardOpen { notes }) => {
                 opened += 1;
-                notes.iter().for_each(|note| eprintln!("ringtail: {note}"));
+                for note in notes {
+                    logging::log(Level::Warn, "shard", || note);
+                }
             }
             Ok(Event::CoreReady) => {
                 ready += 1;
@@ -244,13 +256,21 @@ fn open(process: &Process, inbox: &Receiver<Event>, shards: &mut Option<u32>) ->
                     return outcome;
                 }
             }
-            Err(RecvTimeoutError::Timeout) => match shards {
-                Some(all) => eprintln!("ringtail: opening the store: {opened} of {all} shards"),
-                None => eprintln!("ringtail: opening the store"),
-            },
+            Err(RecvTimeoutError::Timeout) => progress(opened, *shards),
             Err(RecvTimeoutError::Disconnected) => return lost(),
         }
     }
+}
+
+/// Says how far a start is; the service manager waits on.
+fn progress(opened: u32, shards: Option<u32>) {
+    let text = match shards {
+        Some(all) => format!("opening the store: {opened} of {all} shards"),
+        None => "opening the store".to_owned(),
+    };
+    let micros = (PROGRESS * 6).as_micros();
+    notify::tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS={text}"));
+    logging::log(Level::Info, "server", || text);
 }
 
 /// What an event means that ends every wait.
@@ -294,6 +314,7 @@ fn wait(inbox: &Receiver<Event>) -> Outcome {
 /// answered after its commit.
 fn drain(process: &Process, inbox: &Receiver<Event>, limit: Duration) -> Result<(), ServeError> {
     process.shared.enter(Phase::Draining);
+    notify::tell("STOPPING=1\nSTATUS=requests under way finish");
     let mut failure = None;
     let (mut drained, mut ended) = (0, 0);
     let mut until = Instant::now() + limit;

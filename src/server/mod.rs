@@ -12,7 +12,8 @@
 mod boot;
 mod core;
 mod limits;
-mod lock;
+pub(crate) mod lock;
+mod notify;
 mod phase;
 mod ready;
 mod signals;

@@ -2,12 +2,16 @@
 
 use super::ServeError;
 use super::phase::Event;
+use crate::logging::{self, Level};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 /// Status of a process that a second signal ended.
 const FORCED: i32 = 1;
+/// Lines of the log that are on their way have so long.
+const FLUSH: Duration = Duration::from_millis(200);
 
 /// Watches for signals in a thread of its own.
 pub fn watch(events: Sender<Event>) -> Result<(), ServeError> {
@@ -16,7 +20,8 @@ pub fn watch(events: Sender<Event>) -> Result<(), ServeError> {
     let watch = move || {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 {
-                eprintln!("ringtail: second signal, leaving at once");
+                logging::log(Level::Warn, "server", || "second signal, leaving at once".to_owned());
+                logging::flush(FLUSH);
                 std::process::exit(FORCED);
             }
             if events.send(Event::Signal).is_err() {

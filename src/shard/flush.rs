@@ -12,6 +12,7 @@ use super::segment::{FileMeta, Reader, SectionKey, Writer};
 use super::{Inner, Shard, index_file, manifest, names};
 use crate::codec::chunk::Effort;
 use crate::env::{Disk, Env};
+use crate::logging::{self, Level};
 use crate::model::PartitionId;
 use std::path::Path;
 use std::rc::Rc;
@@ -262,7 +263,9 @@ impl<E: Env> Inner<E> {
     }
 }
 
-/// One line for a person; the process's log is its standard error.
+/// Tells the server's log of work that failed and is done again.
 pub(super) fn log_failure(task: &str, reason: &str) {
-    eprintln!("{task} failed and will be tried again: {reason}");
+    logging::log(Level::Error, "shard", || {
+        format!("{task} failed and will be tried again: {reason}")
+    });
 }

@@ -8,6 +8,7 @@
 //! covers a range of them, and the ranges of one partition and day are disjoint, so "the later
 //! write wins" is decided by comparing ranges.
 
+pub mod audit;
 pub mod block;
 pub mod cache;
 mod compact;

@@ -73,6 +73,14 @@ pub async fn open_or_create<E: Env>(
     Ok(store)
 }
 
+/// The store of a data folder that has one.
+///
+/// # Errors
+/// When its file is not there, cannot be read, or is damaged.
+pub async fn look<E: Env>(env: &E, data: &Path) -> Result<Store, StoreError> {
+    read(env, &data.join("STORE")).await
+}
+
 async fn create<E: Env>(
     env: &E,
     data: &Path,

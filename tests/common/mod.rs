@@ -51,7 +51,8 @@ pub fn start_to_fail(data: &Path, errors: &Path, flags: &[&str]) -> Server {
     start_as(command, data, flags)
 }
 
-fn start_as(mut command: Command, data: &Path, flags: &[&str]) -> Server {
+/// Starts a server from a command of its own.
+pub fn start_as(mut command: Command, data: &Path, flags: &[&str]) -> Server {
     command.args(["serve", "--http-bind", "127.0.0.1:0", "--telnet-bind", "127.0.0.1:0"]);
     command.arg("--data-dir").arg(data).args(flags);
     if !flags.contains(&"--cores") {

@@ -121,6 +121,35 @@ pub async fn open<E: Env>(
     Ok((journal, snapshot, edits))
 }
 
+/// What a journal says, and the number of its last edit.
+pub type Looked = (Option<Vec<u8>>, Vec<Vec<u8>>, u64);
+
+/// Reads the journal `name` in `dir` and changes nothing. `None` when there is none.
+///
+/// Errors: as `open`.
+pub async fn look<E: Env>(
+    env: &E,
+    dir: &Path,
+    name: &str,
+    identity: Identity,
+) -> Result<Option<Looked>, JournalError> {
+    let place = Place::journal(identity, name);
+    let home = Home { env, dir, name, place: &place };
+    let numbers = home.numbers().await?;
+    for number in numbers.iter().rev().copied() {
+        if let Some(Found { current, content: (snapshot, edits), .. }) = home.read(number).await? {
+            return Ok(Some((snapshot, edits, current.last_edit)));
+        }
+    }
+    match numbers.last() {
+        Some(newest) if *newest > 1 => {
+            let detail = "the snapshot cannot be read, and no other file has one".to_owned();
+            Err(LogError::Damaged { file: home.path(*newest), offset: FIRST_COMMIT, detail })
+        }
+        _ => Ok(None),
+    }
+}
+
 impl<E: Env> Journal<E> {
     /// Adds an edit, durable on return, and returns its number (from 1, one more each time). After
     /// an error nobody knows whether it is on disk, and every later call fails.

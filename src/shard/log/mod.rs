@@ -27,7 +27,7 @@ mod tests;
 
 pub use frame::Identity;
 pub use record::{Definition, Record, Rows};
-pub use recover::{Lost, Origin, Recovered, Torn, recover};
+pub use recover::{Lost, Origin, Recovered, Torn, check, recover};
 pub(crate) use walk::Reader;
 pub use writer::{Stats, Writer};
 

@@ -119,6 +119,32 @@ pub async fn recover<E: Env>(
     Ok((writer, out))
 }
 
+/// Reads a log as `recover` does and changes nothing; what is lost is told in `Recovered::lost`.
+///
+/// Errors: as `recover`.
+pub async fn check<E: Env>(
+    env: &E,
+    origin: Origin<'_>,
+    mut apply: impl FnMut(u64, Record) -> Result<(), String>,
+) -> Result<Recovered, LogError> {
+    let options = Options { accept_loss: true, ..Options::default() };
+    let place = Place::log(origin.identity);
+    let from_seq = origin.from_seq.max(1);
+    let opened = open_files(env, &origin, &place, &options).await?;
+    let mut replay = Replay {
+        walk: Walk { place: &place, options: &options, files: &opened.found, from_seq },
+        manifest_edit: origin.manifest_edit,
+        commit_no: 0,
+        ends: vec![None; opened.found.len()],
+        out: Recovered { next_seq: from_seq, unknown: opened.unknown, ..Recovered::default() },
+    };
+    replay.run(env, &mut apply).await?;
+    if replay.commit_no == 0 && from_seq > 1 {
+        replay.missing(origin.dir)?;
+    }
+    Ok(replay.out)
+}
+
 /// Makes the folder, durably.
 async fn make_dir<E: Env>(env: &E, dir: &Path) -> Result<(), LogError> {
     env.disk().create_dir(dir).await.map_err(|error| LogError::io(dir, error))?;

@@ -1,0 +1,214 @@
+//! What a running server says of itself: its log, the service manager, and what `inspect` and
+//! `verify` say of its files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{DEADLINE, escape, folder, program, start, start_as};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+
+/// Everything a server wrote to its log.
+fn logged(flags: &[&str], work: impl FnOnce(&common::Server)) -> String {
+    let (dir, data) = folder();
+    let path = dir.path().join("log");
+    let mut command = program();
+    command.stderr(File::create(&path).unwrap());
+    let server = start_as(command, &data, flags);
+    work(&server);
+    assert!(server.stop().success());
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_access_log_has_every_request_without_secrets() {
+    let text = logged(&["--http-log-enabled", "true"], |server| {
+        server.query("", "CREATE DATABASE d");
+        let head = "POST /write?db=d&u=joe&p=secret HTTP/1.1\r\nUser-Agent: a\"b\r\n";
+        assert_eq!(server.request(head, b"m v=1 1").status, 204);
+        let set = escape("CREATE USER x WITH PASSWORD 'secret'");
+        server.post(&format!("/query?q={set}"), b"");
+        server.get("/nowhere");
+    });
+    assert!(!text.contains("secret"), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("[httpd] ")).collect();
+    let [_, write, set, nowhere] = lines[..] else { panic!("{text}") };
+    assert!(write.starts_with("[httpd] 127.0.0.1 - joe ["), "{write}");
+    let part = "\"POST /write?db=d&u=joe&p=[REDACTED] HTTP/1.1\" 204 ";
+    assert!(write.contains(part) && write.contains("\"-\" \"a\\\"b\" "), "{write}");
+    assert!(set.contains("\"POST /query?q=[REDACTED] HTTP/1.1\" 200 "), "{set}");
+    assert!(nowhere.contains("\"GET /nowhere HTTP/1.1\" 404 19 "), "{nowhere}");
+    let flags = ["--http-log-enabled", "true", "--http-suppress-write-log", "true"];
+    let text = logged(&flags, |server| {
+        server.post("/write?db=none", b"m v=1 1");
+        server.get("/ping");
+    });
+    assert!(text.contains("/ping") && !text.contains("/write"), "{text}");
+}
+
+#[test]
+fn slow_queries_are_logged_in_the_chosen_form() {
+    for (form, start) in [("json", "{\"ts\":\""), ("logfmt", "ts=")] {
+        let flags = ["--logging-format", form, "--query-log-after", "1ns"];
+        let text = logged(&flags, |server| {
+            server.query("", "CREATE DATABASE d");
+            server.query("", "CREATE USER x WITH PASSWORD 'secret'");
+        });
+        let line = text.lines().find(|line| line.contains("CREATE DATABASE d")).unwrap();
+        assert!(line.starts_with(start) && line.contains("slow query: "), "{line}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let quiet = logged(&["--query-log-after", "1ns", "--logging-level", "query=off"], |server| {
+        server.query("", "CREATE DATABASE d");
+    });
+    assert!(!quiet.contains("slow query"), "{quiet}");
+}
+
+#[test]
+fn a_wrong_level_is_refused() {
+    let output = program().args(["serve", "--logging-level", "loud"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("expected debug, info, warn, error or off"), "{text}");
+}
+
+#[test]
+fn the_service_manager_hears_of_start_life_and_end() {
+    let (dir, data) = folder();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let next = |wanted: &str| {
+        let mut bytes = [0; 256];
+        loop {
+            let len = socket.recv(&mut bytes).unwrap();
+            let text = String::from_utf8(bytes[..len].to_vec()).unwrap();
+            if text.lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    let mut command = program();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000");
+    let server = start_as(command, &data, &[]);
+    next("READY=1");
+    next("WATCHDOG=1");
+    next("WATCHDOG=1");
+    server.signal("-TERM");
+    next("STOPPING=1");
+}
+
+/// Runs the program on a folder.
+fn run(words: &[&str], data: &Path) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } =
+        program().args(words).arg("--data-dir").arg(data).output().unwrap();
+    let text = String::from_utf8([stdout, stderr].concat()).unwrap();
+    (status.code(), text)
+}
+
+/// Files below a folder whose names end so.
+fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry, ending));
+        } else if entry.to_str().unwrap().ends_with(ending) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Flips a bit and gives back what undoes it.
+fn flip(path: &Path, offset: u64) -> impl FnOnce() {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], offset).unwrap();
+    move || file.write_all_at(&byte, offset).unwrap()
+}
+
+/// A stopped store with segments, an index and a log.
+fn stored(data: &Path) {
+    let server = start(data, &["--shards", "2", "--cores", "2"]);
+    server.query("", "CREATE DATABASE d");
+    let lines = |time: u64| -> String {
+        (0..60).map(|n| format!("cpu,host=h{n},dc=a v={n} {time}\n")).collect()
+    };
+    assert_eq!(server.post("/write?db=d", lines(1).as_bytes()).status, 204);
+    assert_eq!(server.post("/write?db=d", b"mem v=1 1").status, 204);
+    assert_eq!(server.post("/debug/maintain?work=flush", b"").status, 204);
+    for time in 2..6 {
+        assert_eq!(server.post("/write?db=d", lines(time).as_bytes()).status, 204);
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_folder_is_inspected_and_verified() {
+    let (_dir, data) = folder();
+    assert_eq!(run(&["verify"], &data).0, Some(2), "there is no store");
+    stored(&data);
+    let (status, text) = run(&["verify"], &data);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("sound      everything is what was written"), "{text}");
+    let (status, text) = run(&["inspect"], &data);
+    assert_eq!(status, Some(0), "{text}");
+    let expected = "series 61, measurements 2\nd.cpu: series 60\n  host: values 60\n  dc: values \
+                    1\nd.mem: series 1\n";
+    assert_eq!(text, expected);
+    let (_, text) = run(&["inspect", "segment"], &data);
+    assert!(text.contains("d.autogen 1970-01-01: rows "), "{text}");
+    let (_, text) = run(&["inspect", "log"], &data);
+    let rows = |line: &str| -> u64 {
+        line.split("rows ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(text.lines().map(rows).sum::<u64>(), 240, "{text}");
+    let (_, text) = run(&["inspect", "index"], &data);
+    assert!(text.contains(".index\n") && text.contains("shard 1: 1 files"), "{text}");
+    assert_eq!(run(&["inspect", "nothing"], &data).0, Some(2));
+    // The store still serves, and a folder in use is left alone.
+    let server = start(&data, &["--cores", "2"]);
+    assert!(server.query("d", "SELECT count(v) FROM cpu").contains("300"));
+    let (status, text) = run(&["verify"], &data);
+    assert!(status == Some(2) && text.contains("is in use by another ringtail"), "{text}");
+}
+
+#[test]
+fn damage_is_named_with_file_and_offset() {
+    let (_dir, data) = folder();
+    stored(&data);
+    let damaged = |path: &Path, offset: u64| {
+        let undo = flip(path, offset);
+        let until = Instant::now() + DEADLINE;
+        let (status, text) = run(&["verify"], &data);
+        assert!(Instant::now() < until);
+        undo();
+        let name = path.to_str().unwrap();
+        let line = text.lines().find(|line| line.starts_with("damaged") && line.contains(name));
+        assert_eq!((status, line.is_some()), (Some(1), true), "{name} {offset}: {text}");
+        line.unwrap().to_owned()
+    };
+    for path in files(&data, ".segment") {
+        let size = path.metadata().unwrap().len();
+        // Header, first piece, and the tail.
+        for offset in [20, 4096 + 30, size - 4000] {
+            assert!(damaged(&path, offset).contains(" offset "));
+        }
+    }
+    for path in files(&data, ".index") {
+        assert!(damaged(&path, 4096 + 20).contains(" offset "));
+    }
+    for path in files(&data, "manifest-1").iter().chain(&files(&data, "catalog-1")) {
+        // The first commit; later ones were written when it was durable.
+        assert!(damaged(path, 4096 + 70).contains(" offset "));
+    }
+    let (status, text) = run(&["verify"], &data);
+    assert_eq!(status, Some(0), "everything was undone: {text}");
+}
