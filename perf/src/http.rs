@@ -3,13 +3,13 @@
 //! In: a head and a body. Out: status and body of the answer, whether it has a length or comes in
 //! chunks.
 
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
-use monoio::net::TcpStream;
+use crate::stream::Stream;
 
 /// A connection.
 pub struct Client {
-    stream: TcpStream,
-    address: String,
+    stream: Stream,
+    /// Header lines of every request.
+    headers: String,
     /// Bytes read and not used yet.
     rest: Vec<u8>,
 }
@@ -20,43 +20,51 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// What a body is.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub content: &'static str,
+    pub gzip: bool,
+}
+
+impl Kind {
+    pub const TEXT: Kind = Kind { content: "text/plain", gzip: false };
+    pub const JSON: Kind = Kind { content: "application/json", gzip: false };
+    pub const FORM: Kind = Kind { content: "application/x-www-form-urlencoded", gzip: false };
+}
+
 impl Client {
-    /// Connects.
-    ///
-    /// # Errors
-    /// Nobody listens there.
-    pub async fn connect(address: &str) -> Result<Client, String> {
-        let stream = connect(address).await?;
-        Ok(Client { stream, address: address.to_owned(), rest: Vec::new() })
+    /// Speaks HTTP on a connection; `headers` are whole lines that every request carries.
+    pub fn new(stream: Stream, headers: String) -> Client {
+        Client { stream, headers, rest: Vec::new() }
     }
 
     /// `POST` of a body.
     ///
     /// # Errors
     /// The connection broke, or what came back is no HTTP.
-    pub async fn post(&mut self, path: &str, kind: &str, body: Vec<u8>) -> Result<Answer, String> {
+    pub async fn post(&mut self, path: &str, kind: Kind, body: Vec<u8>) -> Result<Answer, String> {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-            self.address,
+            "POST {path} HTTP/1.1\r\n{}Content-Type: {}\r\n{}Content-Length: {}\r\n\r\n",
+            self.headers,
+            kind.content,
+            if kind.gzip { "Content-Encoding: gzip\r\n" } else { "" },
             body.len()
         );
-        for part in [head.into_bytes(), body] {
-            let (done, _) = self.stream.write_all(part).await;
-            done.map_err(|error| format!("the server closed the connection: {error}"))?;
-        }
+        self.stream.write(head.into_bytes()).await?;
+        self.stream.write(body).await?;
         self.answer().await
     }
 
-    /// A statement of InfluxQL by `/query`, with times as nanoseconds.
+    /// A form by `POST`; the body of its answer.
     ///
     /// # Errors
     /// As `post`; an answer that is not 200.
-    pub async fn ask(&mut self, db: &str, statement: &str) -> Result<Vec<u8>, String> {
-        let escape = percent_encoding::NON_ALPHANUMERIC;
-        let statement = percent_encoding::utf8_percent_encode(statement, escape);
-        let body = format!("db={db}&epoch=ns&q={statement}");
-        let form = "application/x-www-form-urlencoded";
-        let answer = self.post("/query", form, body.into_bytes()).await?;
+    pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+        let escape = |text| percent_encoding::utf8_percent_encode(text, ESCAPED);
+        let pairs = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
+        let body = pairs.collect::<Vec<_>>().join("&").into_bytes();
+        let answer = self.post(path, Kind::FORM, body).await?;
         match answer.status {
             200 => Ok(answer.body),
             status => {
@@ -64,6 +72,14 @@ impl Client {
                 Err(format!("the query was answered {status}: {text}"))
             }
         }
+    }
+
+    /// A statement of InfluxQL by `/query`, with times as nanoseconds.
+    ///
+    /// # Errors
+    /// As `form`.
+    pub async fn ask(&mut self, db: &str, statement: &str) -> Result<Vec<u8>, String> {
+        self.form("/query", &[("db", db), ("epoch", "ns"), ("q", statement)]).await
     }
 
     async fn answer(&mut self) -> Result<Answer, String> {
@@ -116,26 +132,16 @@ impl Client {
     }
 
     async fn read_more(&mut self) -> Result<(), String> {
-        let (read, mut buffer) = self.stream.read(Vec::with_capacity(256 << 10)).await;
-        if read.map_err(|error| error.to_string())? == 0 {
+        let mut bytes = self.stream.read().await?;
+        if bytes.is_empty() {
             return Err("the server closed the connection".to_owned());
         }
-        self.rest.append(&mut buffer);
+        self.rest.append(&mut bytes);
         Ok(())
     }
 }
 
-/// A plain connection.
-///
-/// # Errors
-/// Nobody listens there.
-pub async fn connect(address: &str) -> Result<TcpStream, String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("{address} does not answer: {error}"))?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    Ok(stream)
-}
+const ESCAPED: &percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC;
 
 fn length_of(head: &str) -> Option<usize> {
     head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()

@@ -1,9 +1,10 @@
-//! The eight questions of the TSBS devops set, as InfluxQL.
+//! The eight questions of the TSBS devops set, as InfluxQL and as MetricsQL.
 //!
-//! In: the shape of the loaded data and a random number. Out: statements over random hosts and
-//! windows inside that data.
+//! In: the shape of the loaded data and a random number. Out: requests over random hosts and
+//! windows inside that data. Both languages ask for the same hosts, windows and figures.
 
-use crate::workload::{FIELDS, Shape};
+use crate::workload::{FIELDS, Schema, Set, Shape};
+use clap::ValueEnum;
 
 /// Their names, in TSBS's words.
 pub const NAMES: [&str; 8] = [
@@ -17,62 +18,188 @@ pub const NAMES: [&str; 8] = [
     "groupby-orderby-limit",
 ];
 
-/// A statement of this name; `random` chooses hosts and window.
-pub fn statement(name: &str, shape: &Shape, random: u64) -> Option<String> {
-    let all = |function: &str, fields: usize| {
-        let calls = FIELDS.iter().take(fields).map(|field| format!("{function}({field})"));
-        calls.collect::<Vec<_>>().join(", ")
+/// What the server understands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Language {
+    /// `/query` of InfluxDB.
+    Influxql,
+    /// `/api/v1/query_range` of VictoriaMetrics and Prometheus, past their caches.
+    Promql,
+}
+
+/// A form to post.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Question {
+    pub path: &'static str,
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// What a question is about.
+struct About {
+    hosts: Vec<String>,
+    /// Fields asked for.
+    fields: usize,
+    /// Seconds, half open.
+    start: i64,
+    end: i64,
+}
+
+/// Whether a shape's data has what the questions ask for.
+pub fn fits(shape: &Shape) -> bool {
+    matches!(shape.workload, Set::Cpu | Set::Devops)
+}
+
+/// A question of this name; `random` chooses hosts and window.
+pub fn question(
+    language: Language,
+    name: &str,
+    db: &str,
+    shape: &Shape,
+    random: u64,
+) -> Option<Question> {
+    let about = about(name, shape, random)?;
+    Some(match language {
+        Language::Influxql => Question {
+            path: "/query",
+            fields: vec![
+                ("db", db.to_owned()),
+                ("epoch", "ns".to_owned()),
+                ("q", influxql(name, &about)?),
+            ],
+        },
+        Language::Promql => promql(name, shape, &about)?,
+    })
+}
+
+fn about(name: &str, shape: &Shape, random: u64) -> Option<About> {
+    let (hosts, fields, hours): (u64, usize, i64) = match name {
+        "single-groupby-1-1-1" => (1, 1, 1),
+        "single-groupby-5-8-1" => (8, 5, 1),
+        "cpu-max-all-8" => (8, 10, 8),
+        "double-groupby-1" => (0, 1, 12),
+        "double-groupby-all" => (0, 10, 12),
+        "high-cpu-1" => (1, 10, 12),
+        "lastpoint" => (0, 10, 0),
+        "groupby-orderby-limit" => (0, 1, 0),
+        _ => return None,
     };
-    let hosts = |count: u64| {
-        let host = |at| {
-            (random.rotate_left(17) % u64::from(shape.hosts.max(1)) + at * 37)
-                % u64::from(shape.hosts.max(1))
-        };
-        let names = (0..count).map(|at| format!("hostname = 'host_{}'", host(at)));
-        format!("({})", names.collect::<Vec<_>>().join(" OR "))
+    let schema = Schema::new(shape);
+    let count = u64::from(shape.hosts.max(1));
+    let host = |at: u64| (random.rotate_left(17) % count + at * 37) % count;
+    let hosts = (0..hosts).map(|at| schema.host_name(host(at) as u32)).collect();
+    let last = shape.start + i64::from(shape.points) * shape.step;
+    let room = (last - shape.start - hours * 3600).max(1);
+    let start = shape.start + (random % room.unsigned_abs()) as i64;
+    let end = match name {
+        "lastpoint" => last,
+        "groupby-orderby-limit" => last - (random % 3600) as i64,
+        _ => start + hours * 3600,
     };
-    let window = |hours: i64| {
-        let last = shape.start + i64::from(shape.points) * shape.step;
-        let room = (last - shape.start - hours * 3600).max(1);
-        let first = shape.start + (random % room.unsigned_abs()) as i64;
-        format!("time >= {first}s AND time < {}s", first + hours * 3600)
+    Some(About { hosts, fields: fields.min(FIELDS.len()), start, end })
+}
+
+fn influxql(name: &str, about: &About) -> Option<String> {
+    let all = |function: &str| {
+        let fields = FIELDS.iter().take(about.fields);
+        fields.map(|field| format!("{function}({field})")).collect::<Vec<_>>().join(", ")
     };
+    let hosts = about.hosts.iter().map(|host| format!("hostname = '{host}'"));
+    let hosts = format!("({})", hosts.collect::<Vec<_>>().join(" OR "));
+    let window = format!("time >= {}s AND time < {}s", about.start, about.end);
     Some(match name {
-        "single-groupby-1-1-1" => format!(
-            "SELECT {} FROM cpu WHERE {} AND {} GROUP BY time(1m)",
-            all("max", 1),
-            hosts(1),
-            window(1)
-        ),
-        "single-groupby-5-8-1" => format!(
-            "SELECT {} FROM cpu WHERE {} AND {} GROUP BY time(1m)",
-            all("max", 5),
-            hosts(8),
-            window(1)
-        ),
-        "cpu-max-all-8" => format!(
-            "SELECT {} FROM cpu WHERE {} AND {} GROUP BY time(1h)",
-            all("max", 10),
-            hosts(8),
-            window(8)
-        ),
-        "double-groupby-1" | "double-groupby-all" => format!(
-            "SELECT {} FROM cpu WHERE {} GROUP BY time(1h), hostname",
-            all("mean", if name == "double-groupby-1" { 1 } else { 10 }),
-            window(12)
-        ),
+        "single-groupby-1-1-1" | "single-groupby-5-8-1" => {
+            format!("SELECT {} FROM cpu WHERE {hosts} AND {window} GROUP BY time(1m)", all("max"))
+        }
+        "cpu-max-all-8" => {
+            format!("SELECT {} FROM cpu WHERE {hosts} AND {window} GROUP BY time(1h)", all("max"))
+        }
+        "double-groupby-1" | "double-groupby-all" => {
+            format!("SELECT {} FROM cpu WHERE {window} GROUP BY time(1h), hostname", all("mean"))
+        }
         "high-cpu-1" => {
-            format!("SELECT * FROM cpu WHERE usage_user > 90.0 AND {} AND {}", hosts(1), window(12))
+            format!("SELECT * FROM cpu WHERE usage_user > 90.0 AND {hosts} AND {window}")
         }
         "lastpoint" => "SELECT * FROM cpu GROUP BY hostname ORDER BY time DESC LIMIT 1".to_owned(),
-        "groupby-orderby-limit" => {
-            let end = shape.start + i64::from(shape.points) * shape.step;
-            let before = end - (random % 3600) as i64;
-            format!(
-                "SELECT max(usage_user) FROM cpu WHERE time < {before}s GROUP BY time(1m) \
-                 ORDER BY time DESC LIMIT 5"
-            )
-        }
+        "groupby-orderby-limit" => format!(
+            "SELECT max(usage_user) FROM cpu WHERE time < {}s GROUP BY time(1m) \
+             ORDER BY time DESC LIMIT 5",
+            about.end
+        ),
         _ => return None,
     })
+}
+
+fn promql(name: &str, shape: &Shape, about: &About) -> Option<Question> {
+    let fields = FIELDS.iter().take(about.fields).copied().collect::<Vec<_>>().join("|");
+    let mut select = format!("__name__=~\"cpu_({fields})\"");
+    let hosts = about.hosts.join("|");
+    if !about.hosts.is_empty() {
+        select += &format!(",hostname=~\"{hosts}\"");
+    }
+    let minute = format!("max(max_over_time({{{select}}}[1m])) by (__name__)");
+    let (query, step) = match name {
+        "single-groupby-1-1-1" | "single-groupby-5-8-1" | "groupby-orderby-limit" => (minute, 60),
+        "cpu-max-all-8" => (format!("max(max_over_time({{{select}}}[1h])) by (__name__)"), 3600),
+        "double-groupby-1" | "double-groupby-all" => {
+            (format!("avg(avg_over_time({{{select}}}[1h])) by (__name__, hostname)"), 3600)
+        }
+        "high-cpu-1" => {
+            let high = format!("cpu_usage_user{{hostname=\"{hosts}\"}} > 90");
+            (format!("{{{select}}} and on(hostname) ({high})"), shape.step)
+        }
+        "lastpoint" => (format!("last_over_time({{{select}}}[5m])"), 0),
+        _ => return None,
+    };
+    let mut form = vec![("query", query), ("nocache", "1".to_owned())];
+    if step == 0 {
+        form.push(("time", about.end.to_string()));
+        return Some(Question { path: "/api/v1/query", fields: form });
+    }
+    // A point at t looks back over (t - step, t], so the first bucket's point is its end.
+    let start = if name == "groupby-orderby-limit" { about.end - 5 * step } else { about.start };
+    form.push(("start", (start + step).to_string()));
+    form.push(("end", about.end.to_string()));
+    form.push(("step", format!("{step}s")));
+    Some(Question { path: "/api/v1/query_range", fields: form })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::shape;
+
+    fn ask(language: Language, name: &str, random: u64) -> Question {
+        let shape = shape("--hosts 20 --points 8640");
+        question(language, name, "load", &shape, random).unwrap()
+    }
+
+    #[test]
+    fn each_question_has_both_languages_and_the_same_host_and_window() {
+        for name in NAMES {
+            for random in [0, 7, u64::MAX] {
+                let influxql = ask(Language::Influxql, name, random);
+                let promql = ask(Language::Promql, name, random);
+                assert_eq!(influxql, ask(Language::Influxql, name, random));
+                let text = &influxql.fields[2].1;
+                let end = promql.fields.iter().find(|(name, _)| *name == "end");
+                if let (Some((_, end)), true) = (end, name != "groupby-orderby-limit") {
+                    assert!(text.contains(&format!("time < {end}s")), "{text}");
+                }
+                if let Some(host) = text.split("host_").nth(1).and_then(|t| t.split('\'').next()) {
+                    assert!(promql.fields[0].1.contains(&format!("host_{host}")));
+                }
+            }
+        }
+        assert!(question(Language::Influxql, "none", "d", &shape(""), 0).is_none());
+    }
+
+    #[test]
+    fn windows_lie_in_the_data() {
+        let shape = shape("--points 8640 --step 10");
+        for random in [0, 12_345, u64::MAX / 3, u64::MAX] {
+            let about = about("double-groupby-1", &shape, random).unwrap();
+            assert!(about.start >= shape.start && about.end <= shape.start + 86_400);
+            assert_eq!(about.end - about.start, 12 * 3600);
+        }
+    }
 }

@@ -1,119 +1,208 @@
-//! What a run came to: counted while it goes, printed when it is over.
+//! What a run came to: tables for a person, JSON for a program, a page with plots for both.
 //!
-//! In: finished requests. Out: a line a second, and a table or a JSON object.
+//! In: the counts of its phases, the server's use before and after, the timeline. Out: text.
 
+use crate::html;
 use crate::proc::Usage;
+use crate::progress::{Progress, Timeline, ms};
 use hdrhistogram::Histogram;
-use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Counts of a run that goes on.
-pub struct Progress {
-    /// Values to be sent in all; 0 = not known.
-    total: u64,
-    planned: u64,
-    values: u64,
-    requests: u64,
-    errors: u64,
-    latency_us: Histogram<u64>,
+/// Flags that say where the report goes.
+#[derive(Clone, Default, clap::Args)]
+pub struct Output {
+    /// JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+    /// Also write a page with the tables, plots over time and histograms of latency.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
 }
 
-impl Progress {
-    /// Nothing done of `total` values.
-    ///
-    /// # Errors
-    /// The histogram's bounds are refused.
-    pub fn new(total: u64) -> Result<Progress, String> {
-        let latency_us =
-            Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|error| error.to_string())?;
-        Ok(Progress { total, planned: 0, values: 0, requests: 0, errors: 0, latency_us })
-    }
-
-    /// Notes a finished request.
-    pub fn done(&mut self, values: u64, latency: Duration, good: bool) {
-        self.requests += 1;
-        match good {
-            true => self.values += values,
-            false => self.errors += 1,
-        }
-        self.latency_us.saturating_record((latency.as_micros() as u64).max(1));
-    }
-
-    /// Plans a request of so many values: how many were planned before it.
-    pub fn plan(&mut self, values: u64) -> u64 {
-        let before = self.planned;
-        self.planned += values;
-        before
-    }
-
-    fn ms(&self, quantile: f64) -> f64 {
-        self.latency_us.value_at_quantile(quantile) as f64 / 1e3
-    }
+/// Figures under a title: name, value, digits behind the point.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Table {
+    pub title: String,
+    pub rows: Vec<(String, f64, usize)>,
 }
 
-/// Prints a line a second.
-pub async fn each_second(progress: Rc<RefCell<Progress>>, started: Instant) {
-    let mut last = 0;
-    loop {
-        monoio::time::sleep(Duration::from_secs(1)).await;
-        let progress = progress.borrow();
-        let seconds = started.elapsed().as_secs_f64();
-        let mean = progress.values as f64 / seconds.max(1e-9);
-        let left = progress.total.saturating_sub(progress.values) as f64 / mean.max(1.0);
-        eprintln!(
-            "{seconds:5.0} s  {:>10} values/s  p50 {:8.2} ms  p99 {:8.2} ms  {} errors  {left:.0} s left",
-            progress.values - last,
-            progress.ms(0.5),
-            progress.ms(0.99),
-            progress.errors,
-        );
-        last = progress.values;
-    }
+/// Everything about a run.
+pub struct Report {
+    pub title: &'static str,
+    pub timeline: Rc<Timeline>,
+    pub tables: Vec<Table>,
+    /// By phase or question, in microseconds.
+    pub latencies: Vec<(String, Histogram<u64>)>,
 }
 
-/// The end of a run.
-pub struct Summary(Vec<(&'static str, f64, usize)>);
+impl Table {
+    /// A table without rows.
+    pub fn new(title: &str) -> Table {
+        Table { title: title.to_owned(), rows: Vec::new() }
+    }
 
-impl Summary {
-    /// Figures of a run; `server` has the server's totals before and after.
-    pub fn new(progress: &Progress, elapsed: Duration, server: Option<(Usage, Usage)>) -> Summary {
+    /// Adds a row.
+    pub fn row(&mut self, name: &str, value: f64, digits: usize) {
+        self.rows.push((name.to_owned(), value, digits));
+    }
+
+    /// Figures of sending; `server` has the server's totals before and after.
+    pub fn ingest(
+        title: &str,
+        progress: &Progress,
+        elapsed: Duration,
+        server: Option<(Usage, Usage)>,
+    ) -> Table {
         let (values, seconds) = (progress.values as f64, elapsed.as_secs_f64());
-        let mut rows = vec![
-            ("values", values, 0),
-            ("requests", progress.requests as f64, 0),
-            ("errors", progress.errors as f64, 0),
-            ("seconds", seconds, 2),
-            ("values/s", values / seconds, 0),
-            ("latency p50 ms", progress.ms(0.5), 2),
-            ("latency p99 ms", progress.ms(0.99), 2),
-            ("latency max ms", progress.ms(1.0), 2),
-        ];
+        let mut table = Table::new(title);
+        table.row("values", values, 0);
+        table.row("requests", progress.requests as f64, 0);
+        table.row("errors", progress.errors as f64, 0);
+        table.row("seconds", seconds, 2);
+        table.row("values/s", values / seconds, 0);
+        table.latency(&progress.latency_us);
         if let Some((before, after)) = server {
             let cpu = after.cpu_seconds - before.cpu_seconds;
-            let written = (after.write_bytes - before.write_bytes) as f64;
-            rows.extend([
-                ("server CPU s", cpu, 2),
-                ("server CPU s/M values", cpu / values * 1e6, 4),
-                ("bytes written/value", written / values, 2),
-                ("server RSS MB", after.rss_bytes as f64 / 1e6, 0),
-                ("server peak RSS MB", after.peak_bytes as f64 / 1e6, 0),
-            ]);
+            let written = after.write_bytes.saturating_sub(before.write_bytes) as f64;
+            table.row("server CPU s", cpu, 2);
+            table.row("server CPU s/M values", cpu / values * 1e6, 4);
+            table.row("bytes written/value", written / values, 2);
+            table.row("server RSS MB", after.rss_bytes as f64 / 1e6, 0);
+            table.row("server peak RSS MB", after.peak_bytes as f64 / 1e6, 0);
         }
-        Summary(rows)
+        table
     }
 
-    /// Prints the table, or one JSON object.
-    pub fn print(&self, json: bool) {
-        if json {
-            let rows = self.0.iter();
-            let object: serde_json::Map<_, _> =
-                rows.map(|(name, value, _)| ((*name).to_owned(), (*value).into())).collect();
-            println!("{}", serde_json::Value::Object(object));
-            return;
+    /// Figures of a question; a CPU that is not a number and no bytes are left out.
+    pub fn query(title: &str, progress: &Progress, cpu_ms: f64, bytes: u64) -> Table {
+        let mut table = Table::new(title);
+        table.row("queries", progress.requests as f64, 0);
+        table.latency(&progress.latency_us);
+        if !cpu_ms.is_nan() {
+            table.row("server CPU ms/query", cpu_ms, 3);
         }
-        for (name, value, digits) in &self.0 {
-            println!("{name:<22}{value:>14.digits$}");
+        if bytes > 0 {
+            table.row("bytes/answer", bytes as f64, 0);
         }
+        table
+    }
+
+    fn latency(&mut self, latency_us: &Histogram<u64>) {
+        for (name, quantile) in
+            [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)]
+        {
+            self.row(&format!("latency {name} ms"), ms(latency_us, quantile), 2);
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let rows = self.rows.iter();
+        serde_json::Value::Object(rows.map(|(name, v, _)| (name.clone(), (*v).into())).collect())
+    }
+}
+
+impl Report {
+    /// Nothing to tell yet.
+    pub fn new(title: &'static str, timeline: Rc<Timeline>) -> Report {
+        Report { title, timeline, tables: Vec::new(), latencies: Vec::new() }
+    }
+
+    /// Prints tables or JSON, and writes the page where one is wanted.
+    ///
+    /// # Errors
+    /// The page cannot be written.
+    pub fn give(&self, output: &Output) -> Result<(), String> {
+        println!("{}", if output.json { self.json() } else { self.text() });
+        self.write_html(output)
+    }
+
+    /// Writes the page where one is wanted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_html(&self, output: &Output) -> Result<(), String> {
+        let Some(path) = &output.html else { return Ok(()) };
+        let command: Vec<String> = std::env::args().collect();
+        std::fs::write(path, html::page(self, &command.join(" ")))
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The tables in columns; a single one has no title.
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for table in &self.tables {
+            if self.tables.len() > 1 {
+                lines.push(format!("-- {}", table.title));
+            }
+            let rows = table.rows.iter();
+            lines
+                .extend(rows.map(|(name, value, digits)| format!("{name:<22}{value:>14.digits$}")));
+        }
+        lines.join("\n")
+    }
+
+    /// One table is an object of its rows, several are an object of objects by title.
+    fn json(&self) -> String {
+        match self.tables.as_slice() {
+            [table] => table.json(),
+            tables => {
+                let pairs = tables.iter().map(|table| (table.title.clone(), table.json()));
+                serde_json::Value::Object(pairs.collect())
+            }
+        }
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A run of two phases, 1,000 requests of 1 to 1,000 ms each.
+    pub fn sample() -> Report {
+        let mut progress = Progress::new(0, None).unwrap();
+        for n in 1..=1000 {
+            progress.done(50, Duration::from_millis(n), Ok(()));
+        }
+        let usage = |cpu_seconds, write_bytes| Usage {
+            cpu_seconds,
+            write_bytes,
+            rss_bytes: 20_000_000,
+            peak_bytes: 30_000_000,
+        };
+        let mut report = Report::new("mixed", Rc::new(Timeline::new(None, true)));
+        let server = Some((usage(1.0, 0), usage(1.5, 100_000)));
+        report.tables.push(Table::ingest("one", &progress, Duration::from_secs(2), server));
+        report.tables.push(Table::query("two <&>", &progress, f64::NAN, 0));
+        report.latencies.push(("one".to_owned(), progress.latency_us.clone()));
+        report
+    }
+
+    fn value(table: &Table, name: &str) -> f64 {
+        table.rows.iter().find(|(found, ..)| found == name).map_or(f64::NAN, |(_, value, _)| *value)
+    }
+
+    #[test]
+    fn figures_follow_from_counts_and_the_servers_totals() {
+        let table = sample().tables.remove(0);
+        assert_eq!(value(&table, "values"), 50_000.0);
+        assert_eq!(value(&table, "values/s"), 25_000.0);
+        assert_eq!(value(&table, "server CPU s/M values"), 10.0);
+        assert_eq!(value(&table, "bytes written/value"), 2.0);
+        assert!((value(&table, "latency p99 ms") - 990.0).abs() < 1.0);
+        assert!(value(&sample().tables[1], "server CPU ms/query").is_nan());
+    }
+
+    #[test]
+    fn json_is_flat_for_one_table_and_by_title_for_more() {
+        let mut report = sample();
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["one"]["values"], 50_000.0);
+        assert_eq!(json["two <&>"]["queries"], 1000.0);
+        report.tables.truncate(1);
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["values/s"], 25_000.0);
     }
 }

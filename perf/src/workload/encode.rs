@@ -82,13 +82,13 @@ fn number(out: &mut Vec<u8>, value: Value) {
 }
 
 fn influx(out: &mut Vec<u8>, row: &Row) {
-    out.extend_from_slice(b"cpu");
-    for (name, value) in row.tags {
+    out.extend_from_slice(row.measurement.name.as_bytes());
+    for (name, value) in tags(row) {
         let _ = write!(out, ",{name}={value}");
     }
-    for (at, (name, value)) in row.names.iter().zip(row.values).enumerate() {
+    for (at, (name, value)) in fields(row).enumerate() {
         let _ = write!(out, "{}{name}=", if at == 0 { ' ' } else { ',' });
-        number(out, *value);
+        number(out, value);
         if let Value::Integer(_) = value {
             out.push(b'i');
         }
@@ -97,10 +97,10 @@ fn influx(out: &mut Vec<u8>, row: &Row) {
 }
 
 fn telnet(out: &mut Vec<u8>, row: &Row) {
-    for (name, value) in row.names.iter().zip(row.values) {
-        let _ = write!(out, "put cpu.{name} {} ", row.seconds);
-        number(out, *value);
-        for (name, value) in row.tags {
+    for (name, value) in fields(row) {
+        let _ = write!(out, "put {}.{name} {} ", row.measurement.name, row.seconds);
+        number(out, value);
+        for (name, value) in tags(row) {
             let _ = write!(out, " {name}={value}");
         }
         out.push(b'\n');
@@ -108,44 +108,52 @@ fn telnet(out: &mut Vec<u8>, row: &Row) {
 }
 
 fn kairos(out: &mut Vec<u8>, row: &Row) {
-    for (name, value) in row.names.iter().zip(row.values) {
-        let time = row.seconds * 1000;
-        let _ = write!(out, r#"{{"name":"cpu.{name}","timestamp":{time},"value":"#);
-        number(out, *value);
+    for (name, value) in fields(row) {
+        let (metric, time) = (&row.measurement.name, row.seconds * 1000);
+        let _ = write!(out, r#"{{"name":"{metric}.{name}","timestamp":{time},"value":"#);
+        number(out, value);
         out.extend_from_slice(b",\"tags\":{");
-        for (at, (name, value)) in row.tags.iter().enumerate() {
+        for (at, (name, value)) in tags(row).enumerate() {
             let _ = write!(out, "{}\"{name}\":\"{value}\"", if at == 0 { "" } else { "," });
         }
         out.extend_from_slice(b"}},");
     }
 }
 
+fn tags<'a>(row: &Row<'a>) -> impl Iterator<Item = &'a (&'static str, String)> {
+    row.tags.into_iter().flatten()
+}
+
+fn fields<'a>(row: &Row<'a>) -> impl Iterator<Item = (&'a String, Value)> {
+    row.measurement.fields.iter().zip(row.values.iter().copied())
+}
+
+/// `servers.<place>.<host>.<architecture>.<measurement>.<field>`.
 fn path(row: &Row, name: &str) -> String {
-    let tag = |wanted: &str| row.tags.iter().find(|(name, _)| *name == wanted).map_or("", |t| &t.1);
-    format!("servers.{}.{}.{}.cpu.total.{name}", tag("datacenter"), tag("hostname"), tag("arch"))
+    let tag = |wanted: [&str; 2]| {
+        let found = tags(row).find(|(name, _)| wanted.contains(name));
+        found.map_or("none", |(_, value)| value)
+    };
+    let (place, host) = (tag(["datacenter", "fleet"]), tag(["hostname", "name"]));
+    format!("servers.{place}.{host}.{}.{}.{name}", tag(["arch", "driver"]), row.measurement.name)
 }
 
 fn graphite(out: &mut Vec<u8>, row: &Row) {
-    for (name, value) in row.names.iter().zip(row.values) {
+    for (name, value) in fields(row) {
         let _ = write!(out, "{} ", path(row, name));
-        number(out, *value);
+        number(out, value);
         let _ = writeln!(out, " {}", row.seconds);
     }
 }
 
 /// `(path, (time, value))` as BINUNICODE, BINFLOAT, BINFLOAT, TUPLE2, TUPLE2.
 fn pickle(out: &mut Vec<u8>, row: &Row) {
-    for (name, value) in row.names.iter().zip(row.values) {
+    for (name, value) in fields(row) {
         let path = path(row, name);
         out.push(b'X');
         out.extend_from_slice(&(path.len() as u32).to_le_bytes());
         out.extend_from_slice(path.as_bytes());
-        let value = match value {
-            Value::Hundredths(value) => *value as f64 / 100.0,
-            Value::Double(value) => *value,
-            Value::Integer(value) => *value as f64,
-        };
-        for number in [row.seconds as f64, value] {
+        for number in [row.seconds as f64, value.as_f64()] {
             out.push(b'G');
             out.extend_from_slice(&number.to_be_bytes());
         }

@@ -1,13 +1,25 @@
-//! What is sent: a fleet of hosts with ten tags each (as TSBS devops cpu-only has them) and fields
-//! that move a little from point to point, as rows in order of time.
+//! What is sent: a fleet of hosts whose fields move a little from point to point, as rows.
 //!
-//! In: the shape of the data and a seed. Out: rows; the same seed gives the same rows.
+//! In: the shape of the data and a seed. Out: rows in order of time and then host, but for the
+//! share that is held back or sent twice (`disorder`); the same shape gives the same rows. Values,
+//! disorder and tags have streams of random numbers of their own, so that one does not move the
+//! others.
 
+mod disorder;
 pub mod encode;
+mod random;
+mod schema;
+#[cfg(test)]
+pub mod tests;
 
 use clap::ValueEnum;
+use disorder::{Disorder, Sent};
+pub use random::Random;
+use schema::Moves;
+pub use schema::{Measurement, Schema, Tags};
+use std::rc::Rc;
 
-/// What values look like.
+/// What values look like where the workload leaves that open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Kind {
     /// A random walk of two decimals between 0 and 100.
@@ -20,17 +32,34 @@ pub enum Kind {
     Gauge,
 }
 
+/// Which measurements there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Set {
+    /// One measurement with `--fields` fields, ten tags.
+    Cpu,
+    /// Nine measurements of a server (101 fields).
+    Devops,
+    /// Trucks: readings and diagnostics (10 fields).
+    Iot,
+    /// `--fields` measurements with one field, three tags.
+    Gauges,
+}
+
 /// The shape of the data.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, PartialEq, Debug, clap::Args)]
 pub struct Shape {
-    /// What values look like.
+    /// Which measurements there are.
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub workload: Set,
+    /// What values look like (cpu and gauges).
     #[arg(long, value_enum, default_value = "float2")]
     pub kind: Kind,
     #[arg(long, default_value_t = 4000)]
     pub hosts: u32,
+    /// Fields of a host (cpu and gauges).
     #[arg(long, default_value_t = 10)]
     pub fields: u32,
-    /// Points of each host.
+    /// Points of each host; 0 = no end.
     #[arg(long, default_value_t = 360)]
     pub points: u32,
     /// Seconds of data time between the points of a host.
@@ -41,6 +70,15 @@ pub struct Shape {
     pub start: i64,
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Share of rows (0 to 1) that are sent one to ten points later than their turn is.
+    #[arg(long, default_value_t = 0.0)]
+    pub out_of_order: f64,
+    /// Share of rows (0 to 1) that are sent a second time, up to ten points later.
+    #[arg(long, default_value_t = 0.0)]
+    pub duplicates: f64,
+    /// Share of hosts that other ones replace in an hour of data time.
+    #[arg(long, default_value_t = 0.0)]
+    pub churn: f64,
 }
 
 /// A value as it is sent.
@@ -52,29 +90,44 @@ pub enum Value {
     Integer(i64),
 }
 
-/// The tags of a host, by name.
-pub type Tags = Vec<(&'static str, String)>;
+/// A host as it is now in its slot.
+#[derive(Debug)]
+struct Host {
+    number: u32,
+    tags: Tags,
+    /// A list for each measurement.
+    extra: Vec<Tags>,
+}
 
 /// The generator's state: the row that comes next.
 pub struct Workload {
     shape: Shape,
-    random: u64,
-    /// In hundredths, per host and field.
+    schema: Schema,
+    random: Random,
+    disorder: Disorder,
+    /// Per slot, measurement and field.
     values: Vec<i64>,
-    hosts: Vec<Tags>,
-    names: Vec<String>,
-    host: u32,
+    slots: Vec<Rc<Host>>,
+    /// Hosts that were replaced so far.
+    replaced: u32,
     point: u32,
-    row: Vec<Value>,
+    slot: usize,
+    measurement: usize,
+    /// Place in `values` of the next row.
+    place: usize,
+    row: Sent,
 }
 
-/// One point of one host.
+/// One point of one host in one measurement.
 pub struct Row<'a> {
     pub host: u32,
-    pub tags: &'a Tags,
+    /// Place of the measurement in the schema.
+    pub nth: usize,
+    pub measurement: &'a Measurement,
+    /// The host's tags, then those only this measurement has.
+    pub tags: [&'a Tags; 2],
     /// Seconds since 1970.
     pub seconds: i64,
-    pub names: &'a [String],
     pub values: &'a [Value],
 }
 
@@ -92,112 +145,171 @@ pub const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-const REGIONS: [&str; 9] = [
-    "us-east-1",
-    "us-west-1",
-    "us-west-2",
-    "eu-west-1",
-    "eu-central-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-northeast-1",
-    "sa-east-1",
-];
+impl Value {
+    /// The number that a server stores for it.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Value::Hundredths(value) => value as f64 / 100.0,
+            Value::Double(value) => value,
+            Value::Integer(value) => value as f64,
+        }
+    }
+}
+
+impl Shape {
+    /// Values in all, about: how many rows are sent twice is left to chance. 0 = no end.
+    pub fn values(&self) -> u64 {
+        let fields = Schema::new(self).fields() as u64;
+        let values = u64::from(self.hosts) * fields * u64::from(self.points);
+        (values as f64 * (1.0 + self.duplicates)) as u64
+    }
+}
 
 impl Workload {
     /// Hosts with their tags, and fields at a random start.
     pub fn new(shape: &Shape) -> Workload {
-        let field = |at: u32| match FIELDS.get(at as usize) {
-            Some(name) => (*name).to_owned(),
-            None => format!("usage_{at}"),
-        };
-        let mut workload = Workload {
-            random: shape.seed,
-            values: Vec::new(),
-            hosts: Vec::new(),
-            names: (0..shape.fields).map(field).collect(),
-            host: 0,
-            point: 0,
-            row: Vec::new(),
-            shape: shape.clone(),
-        };
-        for _ in 0..u64::from(shape.hosts) * u64::from(shape.fields) {
-            let start = (workload.random() % 10_000) as i64;
-            workload.values.push(start);
+        let schema = Schema::new(shape);
+        let mut random = Random::new(shape.seed);
+        let mut values = Vec::with_capacity(schema.fields() * shape.hosts as usize);
+        for _ in 0..shape.hosts {
+            let moves = schema.measurements.iter().flat_map(|measurement| &measurement.moves);
+            values.extend(moves.map(|moves| first(*moves, &mut random)));
         }
-        for host in 0..shape.hosts {
-            let tags = workload.tags_of(host);
-            workload.hosts.push(tags);
+        let mut workload = Workload {
+            disorder: Disorder::new(shape),
+            slots: Vec::new(),
+            replaced: 0,
+            point: 0,
+            slot: 0,
+            measurement: 0,
+            place: 0,
+            row: Sent::default(),
+            shape: shape.clone(),
+            schema,
+            random,
+            values,
+        };
+        for number in 0..shape.hosts {
+            let host = workload.host(number);
+            workload.slots.push(host);
         }
         workload
     }
 
-    /// The next row, in order of time and then host; `None` behind the last.
+    /// The next row; `None` behind the last.
     pub fn row(&mut self) -> Option<Row<'_>> {
-        if self.host >= self.shape.hosts {
-            (self.host, self.point) = (0, self.point + 1);
-        }
-        if self.point >= self.shape.points || self.shape.hosts == 0 {
-            return None;
-        }
-        let host = self.host;
-        self.host += 1;
-        self.row.clear();
-        let first = host as usize * self.shape.fields as usize;
-        for place in first..first + self.shape.fields as usize {
-            let value = self.moved(place);
-            self.row.push(value);
-        }
-        let seconds = self.shape.start + i64::from(self.point) * self.shape.step;
-        let tags = self.hosts.get(host as usize)?;
-        Some(Row { host, tags, seconds, names: &self.names, values: &self.row })
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn moved(&mut self, place: usize) -> Value {
-        let random = self.random();
-        let step = match self.shape.kind {
-            Kind::Double => {
-                return Value::Double((random >> 11) as f64 / (1u64 << 53) as f64 * 1e2);
+        loop {
+            if let Some(late) = self.disorder.due() {
+                self.row = late;
+                break;
             }
-            Kind::Float2 => (random % 201) as i64 - 100,
-            Kind::Integer => ((random % 3) as i64 - 1) * 100,
-            Kind::Gauge if random.is_multiple_of(16) => ((random >> 8) % 3) as i64 * 100 - 100,
-            Kind::Gauge => 0,
+            let last = self.shape.points.checked_sub(1).unwrap_or(u32::MAX);
+            if self.point > last || self.slots.is_empty() || self.schema.fields() == 0 {
+                return None;
+            }
+            if self.slot == self.slots.len() {
+                self.disorder.end_point(self.point);
+                (self.slot, self.place) = (0, 0);
+                self.point = self.point.checked_add(1)?;
+                self.replace();
+                continue;
+            }
+            self.advance();
+            if self.disorder.pass(&self.row, self.point, last) {
+                break;
+            }
+        }
+        let Sent { host, measurement: nth, seconds, values } = &self.row;
+        let host = host.as_ref()?;
+        let measurement = self.schema.measurements.get(*nth)?;
+        let tags = [&host.tags, host.extra.get(*nth)?];
+        Some(Row { host: host.number, nth: *nth, measurement, tags, seconds: *seconds, values })
+    }
+
+    /// Makes the row whose turn it is.
+    fn advance(&mut self) {
+        let (Some(host), Some(measurement)) =
+            (self.slots.get(self.slot), self.schema.measurements.get(self.measurement))
+        else {
+            return;
         };
-        let Some(value) = self.values.get_mut(place) else { return Value::Integer(0) };
-        *value = (*value + step).clamp(0, 10_000);
-        match self.shape.kind {
-            Kind::Float2 => Value::Hundredths(*value),
-            _ => Value::Integer(*value / 100),
+        self.row.host = Some(host.clone());
+        self.row.measurement = self.measurement;
+        self.row.seconds = self.shape.start + i64::from(self.point) * self.shape.step;
+        self.row.values.clear();
+        let state = self.values.iter_mut().skip(self.place);
+        for (moves, value) in measurement.moves.iter().zip(state) {
+            self.row.values.push(moved(*moves, self.shape.kind, value, &mut self.random));
+        }
+        self.place += measurement.moves.len();
+        self.measurement += 1;
+        if self.measurement == self.schema.measurements.len() {
+            (self.measurement, self.slot) = (0, self.slot + 1);
         }
     }
 
-    fn tags_of(&mut self, host: u32) -> Tags {
-        let region = REGIONS.get((self.random() % 9) as usize).copied().unwrap_or("nowhere");
-        let zone = ["a", "b", "c"].get((self.random() % 3) as usize).copied().unwrap_or("a");
-        let (rack, service) = (self.random() % 100, self.random() % 20);
-        let team = ["SF", "NYC", "LON", "CHI"].get((service % 4) as usize).copied();
-        let (version, wide) = (self.random() % 2, self.random().is_multiple_of(2));
-        vec![
-            ("arch", (if wide { "x64" } else { "x86" }).to_owned()),
-            ("datacenter", format!("{region}{zone}")),
-            ("hostname", format!("host_{host}")),
-            ("os", "Ubuntu16.04LTS".to_owned()),
-            ("rack", rack.to_string()),
-            ("region", region.to_owned()),
-            ("service", service.to_string()),
-            ("service_environment", "production".to_owned()),
-            ("service_version", version.to_string()),
-            ("team", team.unwrap_or("SF").to_owned()),
-        ]
+    /// Puts other hosts where their time has come, one slot after the other.
+    fn replace(&mut self) {
+        let hours = f64::from(self.point) * self.shape.step as f64 / 3600.0;
+        let wanted = (hours * self.shape.churn * f64::from(self.shape.hosts)) as u32;
+        while self.replaced < wanted && self.point != self.shape.points {
+            let host = self.host(self.shape.hosts + self.replaced);
+            let slot = self.replaced as usize % self.slots.len().max(1);
+            self.replaced += 1;
+            if let Some(place) = self.slots.get_mut(slot) {
+                *place = host;
+            }
+        }
+    }
+
+    fn host(&self, number: u32) -> Rc<Host> {
+        let seed = self.shape.seed;
+        let measurements = self.schema.measurements.iter();
+        let extra = measurements.map(|measurement| measurement.extra_of(seed, number)).collect();
+        Rc::new(Host { number, tags: self.schema.tags_of(seed, number), extra })
+    }
+}
+
+/// Where a field begins.
+fn first(moves: Moves, random: &mut Random) -> i64 {
+    let start = random.draw();
+    let below = |max: i64| (start % (max.unsigned_abs() + 1)) as i64;
+    match moves {
+        Moves::Chosen => below(9_999),
+        Moves::Counter(_) => below(1_000_000),
+        Moves::Level { max, .. } | Moves::Decimal { max, .. } | Moves::Place { max, .. } => {
+            below(max)
+        }
+        Moves::Fixed(value) => value,
+    }
+}
+
+/// A field's next value.
+fn moved(moves: Moves, kind: Kind, value: &mut i64, random: &mut Random) -> Value {
+    let random = random.draw();
+    let mut walk = |max: i64, step: i64| {
+        let by = (random % (2 * step.unsigned_abs() + 1)) as i64 - step;
+        *value = (*value + by).clamp(0, max);
+        *value
+    };
+    match moves {
+        Moves::Counter(step) => {
+            *value += (random % (step.unsigned_abs() + 1)) as i64;
+            Value::Integer(*value)
+        }
+        Moves::Level { max, step } => Value::Integer(walk(max, step)),
+        Moves::Decimal { max, step } => Value::Hundredths(walk(max, step)),
+        Moves::Place { max, step } => Value::Double(walk(max, step) as f64 / 1e5),
+        Moves::Fixed(value) => Value::Integer(value),
+        Moves::Chosen => match kind {
+            Kind::Double => Value::Double((random >> 11) as f64 / (1u64 << 53) as f64 * 1e2),
+            Kind::Float2 => Value::Hundredths(walk(10_000, 100)),
+            Kind::Gauge if !random.is_multiple_of(16) => Value::Integer(*value / 100),
+            Kind::Integer | Kind::Gauge => {
+                let by = ((random >> 8) % 3) as i64 * 100 - 100;
+                *value = (*value + by).clamp(0, 10_000);
+                Value::Integer(*value / 100)
+            }
+        },
     }
 }
