@@ -47,17 +47,15 @@ pub async fn run(args: Args) -> Result<(), String> {
         None => None,
     };
     let sender = Rc::new(Sender::new(target, flags, batch, ledger));
-    let before = target.usage()?;
     let timeline = Rc::new(Timeline::new(target.pid, output.json));
     let pace = Pace { rate: args.rate, seconds: args.seconds };
-    let (progress, elapsed, failure) = sender.run(pace, &timeline).await?;
-    let server = before.zip(target.usage()?);
+    let done = sender.run(pace, &timeline).await?;
     let mut report = Report::new("ingest", timeline);
-    report.tables.push(Table::ingest("ingest", &progress, elapsed, server));
-    report.latencies.push(("ingest".to_owned(), progress.latency_us.clone()));
+    report.tables.push(Table::ingest("ingest", &done));
+    report.latencies.push(("ingest".to_owned(), done.progress.latency_us.clone()));
     report.give(output)?;
-    if let Some(error) = &progress.first_error {
+    if let Some(error) = &done.progress.first_error {
         eprintln!("first error: {error}");
     }
-    failure.map_or(Ok(()), Err)
+    done.failure.map_or(Ok(()), Err)
 }

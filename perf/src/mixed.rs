@@ -9,7 +9,7 @@ use crate::progress::{Progress, Timeline, ms};
 use crate::queries::Language;
 use crate::query::{self, Asking};
 use crate::report::{Output, Report, Table};
-use crate::send::{Flags, Pace, Sender};
+use crate::send::{Done, Flags, Pace, Sender};
 use crate::target::Target;
 use crate::workload::{Random, Shape};
 use std::cell::{Cell, RefCell};
@@ -58,33 +58,31 @@ pub async fn run(args: Args) -> Result<(), String> {
     let mut failures = Vec::new();
     if !args.no_load {
         let sender = Rc::new(Sender::new(target, flags, batch, None));
-        failures.extend(phase(&sender, Pace::default(), "load", target, &mut report).await?.1);
+        failures.extend(phase(&sender, Pace::default(), "load", &mut report).await?.failure);
     }
     let flags = Flags { shape: later(&flags.shape, args.rate * 2 * args.seconds), ..flags.clone() };
     let sender = Rc::new(Sender::new(target, &flags, batch, None));
     let pace = Pace { rate: args.rate, seconds: Some(args.seconds) };
-    let (alone, failure) = phase(&sender, pace, "ingest alone", target, &mut report).await?;
-    failures.extend(failure);
+    let alone = phase(&sender, pace, "ingest alone", &mut report).await?;
     let asking = asking(&args, names)?;
     let stop = Rc::new(Cell::new(false));
     let lines = 0..args.query_connections.max(1);
     let lines: Vec<_> = lines.map(|_| monoio::spawn(asking.clone().ask(stop.clone()))).collect();
     let name = "ingest beside queries";
-    let (beside, failure) = phase(&sender, pace, name, target, &mut report).await?;
-    failures.extend(failure);
+    let beside = phase(&sender, pace, name, &mut report).await?;
     stop.set(true);
     for line in lines {
         failures.extend(line.await.err());
     }
+    report.tables.push(questions(&asking));
     for (name, done) in asking.names.iter().zip(&asking.done) {
-        let done = done.borrow();
-        report.tables.push(Table::query(name, &done, f64::NAN, 0));
-        report.latencies.push((name.clone(), done.latency_us.clone()));
+        report.latencies.push((name.clone(), done.borrow().latency_us.clone()));
     }
-    report.tables.push(ratio(&alone, &beside));
+    report.tables.push(ratio(&alone.progress, &beside.progress));
     report.give(&args.output)?;
-    for progress in [&alone, &beside] {
-        progress.first_error.iter().for_each(|error| eprintln!("first error: {error}"));
+    for done in [alone, beside] {
+        done.progress.first_error.iter().for_each(|error| eprintln!("first error: {error}"));
+        failures.extend(done.failure);
     }
     failures.into_iter().next().map_or(Ok(()), Err)
 }
@@ -105,16 +103,13 @@ async fn phase(
     sender: &Rc<Sender>,
     pace: Pace,
     name: &str,
-    target: &Target,
     report: &mut Report,
-) -> Result<(Progress, Option<String>), String> {
-    let before = target.usage()?;
+) -> Result<Done, String> {
     report.timeline.mark(name);
-    let (progress, elapsed, failure) = sender.run(pace, &report.timeline.clone()).await?;
-    let server = before.zip(target.usage()?);
-    report.tables.push(Table::ingest(name, &progress, elapsed, server));
-    report.latencies.push((name.to_owned(), progress.latency_us.clone()));
-    Ok((progress, failure))
+    let done = sender.run(pace, &report.timeline).await?;
+    report.tables.push(Table::ingest(name, &done));
+    report.latencies.push((name.to_owned(), done.progress.latency_us.clone()));
+    Ok(done)
 }
 
 fn asking(args: &Args, names: Vec<String>) -> Result<Rc<Asking>, String> {
@@ -133,6 +128,18 @@ fn asking(args: &Args, names: Vec<String>) -> Result<Rc<Asking>, String> {
         started: Instant::now(),
         random: RefCell::new(Random::new(args.flags.shape.seed)),
     }))
+}
+
+fn questions(asking: &Asking) -> Table {
+    let mut table = Table::new("queries beside ingest");
+    for (name, done) in asking.names.iter().zip(&asking.done) {
+        let done = done.borrow();
+        table.row(&format!("{name} count"), done.requests as f64, 0);
+        for (quantile, share) in [("p50", 0.5), ("p99", 0.99)] {
+            table.row(&format!("{name} {quantile} ms"), ms(&done.latency_us, share), 2);
+        }
+    }
+    table
 }
 
 fn ratio(alone: &Progress, beside: &Progress) -> Table {

@@ -163,9 +163,6 @@ impl Timeline {
         let (mut values, mut line_values, mut ticks) = (0, 0, 0);
         loop {
             monoio::time::sleep(TICK).await;
-            if stop.get() {
-                return;
-            }
             let (now, newer) = (Instant::now(), self.usage());
             let seconds = now.duration_since(at).as_secs_f64();
             let mut progress = progress.borrow_mut();
@@ -185,6 +182,9 @@ impl Timeline {
                 let fresh = values - line_values;
                 line_values = values;
                 eprintln!("{}", progress.line(began.elapsed().as_secs_f64(), fresh));
+            }
+            if stop.get() {
+                return;
             }
         }
     }

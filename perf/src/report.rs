@@ -3,12 +3,11 @@
 //! In: the counts of its phases, the server's use before and after, the timeline. Out: text.
 
 use crate::html;
-use crate::proc::Usage;
 use crate::progress::{Progress, Timeline, ms};
+use crate::send::Done;
 use hdrhistogram::Histogram;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Flags that say where the report goes.
 #[derive(Clone, Default, clap::Args)]
@@ -48,13 +47,9 @@ impl Table {
         self.rows.push((name.to_owned(), value, digits));
     }
 
-    /// Figures of sending; `server` has the server's totals before and after.
-    pub fn ingest(
-        title: &str,
-        progress: &Progress,
-        elapsed: Duration,
-        server: Option<(Usage, Usage)>,
-    ) -> Table {
+    /// Figures of sending.
+    pub fn ingest(title: &str, done: &Done) -> Table {
+        let Done { progress, elapsed, server, .. } = done;
         let (values, seconds) = (progress.values as f64, elapsed.as_secs_f64());
         let mut table = Table::new(title);
         table.row("values", values, 0);
@@ -131,14 +126,15 @@ impl Report {
 
     /// The tables in columns; a single one has no title.
     fn text(&self) -> String {
+        let names = self.tables.iter().flat_map(|table| &table.rows);
+        let wide = names.map(|(name, ..)| name.len()).max().unwrap_or(0) + 2;
         let mut lines = Vec::new();
         for table in &self.tables {
             if self.tables.len() > 1 {
                 lines.push(format!("-- {}", table.title));
             }
             let rows = table.rows.iter();
-            lines
-                .extend(rows.map(|(name, value, digits)| format!("{name:<22}{value:>14.digits$}")));
+            lines.extend(rows.map(|(name, v, digits)| format!("{name:<wide$}{v:>14.digits$}")));
         }
         lines.join("\n")
     }
@@ -159,6 +155,8 @@ impl Report {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::proc::Usage;
+    use std::time::Duration;
 
     /// A run of two phases, 1,000 requests of 1 to 1,000 ms each.
     pub fn sample() -> Report {
@@ -174,9 +172,10 @@ pub mod tests {
         };
         let mut report = Report::new("mixed", Rc::new(Timeline::new(None, true)));
         let server = Some((usage(1.0, 0), usage(1.5, 100_000)));
-        report.tables.push(Table::ingest("one", &progress, Duration::from_secs(2), server));
-        report.tables.push(Table::query("two <&>", &progress, f64::NAN, 0));
-        report.latencies.push(("one".to_owned(), progress.latency_us.clone()));
+        let done = Done { progress, elapsed: Duration::from_secs(2), server, failure: None };
+        report.tables.push(Table::ingest("one", &done));
+        report.tables.push(Table::query("two <&>", &done.progress, f64::NAN, 0));
+        report.latencies.push(("one".to_owned(), done.progress.latency_us));
         report
     }
 

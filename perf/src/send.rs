@@ -7,6 +7,7 @@
 
 use crate::http::{Client, Kind};
 use crate::ledger::Ledger;
+use crate::proc::Usage;
 use crate::progress::{Progress, Timeline};
 use crate::source::{Making, Source};
 use crate::stream::Stream;
@@ -48,6 +49,16 @@ pub struct Pace {
     pub rate: u64,
     /// When to stop, if not at the end of the data.
     pub seconds: Option<u64>,
+}
+
+/// What a phase came to.
+pub struct Done {
+    pub progress: Progress,
+    pub elapsed: Duration,
+    /// The server's totals before and after.
+    pub server: Option<(Usage, Usage)>,
+    /// What ended a connection early.
+    pub failure: Option<String>,
 }
 
 /// All connections of a phase share it.
@@ -102,18 +113,14 @@ impl Sender {
         }
     }
 
-    /// Sends until the data or the time is over. Gives what was done, in how much time, and what
-    /// ended a connection early.
+    /// Sends until the data or the time is over.
     ///
     /// # Errors
     /// The histogram cannot be made.
-    pub async fn run(
-        self: &Rc<Self>,
-        pace: Pace,
-        timeline: &Rc<Timeline>,
-    ) -> Result<(Progress, Duration, Option<String>), String> {
+    pub async fn run(self: &Rc<Self>, pace: Pace, timeline: &Rc<Timeline>) -> Result<Done, String> {
         let total = self.flags.shape.values();
         let progress = Rc::new(RefCell::new(Progress::new(total, pace.seconds)?));
+        let before = self.target.usage()?;
         let started = Instant::now();
         let phase = Rc::new(Phase { pace, started, progress: progress.clone() });
         let lines = 0..self.flags.connections.max(1);
@@ -126,11 +133,12 @@ impl Sender {
             failure = line.await.err().or(failure);
         }
         let elapsed = started.elapsed();
+        let server = before.zip(self.target.usage()?);
         stop.set(true);
         watch.await;
         drop(phase);
         let progress = Rc::into_inner(progress).ok_or("a connection is still sending")?;
-        Ok((progress.into_inner(), elapsed, failure))
+        Ok(Done { progress: progress.into_inner(), elapsed, server, failure })
     }
 
     async fn send(self: Rc<Self>, phase: Rc<Phase>) -> Result<(), String> {
