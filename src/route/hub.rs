@@ -70,9 +70,20 @@ impl<T: Traffic> Clone for Hub<T> {
     }
 }
 
+/// What left for other cores, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sent {
+    pub requests: u64,
+    /// Requests, replies, parts, credits, cancels.
+    pub packets: u64,
+    /// Times that packets were handed over, all that waited for one core at once.
+    pub bundles: u64,
+}
+
 struct Inner<T: Traffic> {
     here: CoreId,
     budget_bytes: usize,
+    sent: Cell<Sent>,
     outboxes: Vec<Outbox<T>>,
     waiting: RefCell<Slab<T>>,
     serving: RefCell<FixedMap<(CoreId, u64), Rc<Serving>>>,
@@ -139,6 +150,7 @@ impl<T: Traffic> Hub<T> {
         let inner = Inner {
             here,
             budget_bytes,
+            sent: Cell::default(),
             outboxes: (0..cores).map(outbox).collect(),
             waiting: RefCell::new(Slab { entries: Vec::new(), free: Vec::new() }),
             serving: RefCell::default(),
@@ -237,7 +249,15 @@ impl<T: Traffic> Hub<T> {
             let mut packets = outbox.packets.borrow_mut();
             (!packets.is_empty()).then(|| std::mem::take(&mut *packets))
         };
-        outbox.filled.until(take).await
+        let packets = outbox.filled.until(take).await;
+        let sent = self.inner.sent.get();
+        self.inner.sent.set(Sent { bundles: sent.bundles + 1, ..sent });
+        packets
+    }
+
+    /// What left for other cores.
+    pub fn sent(&self) -> Sent {
+        self.inner.sent.get()
     }
 
     /// Requests that are being answered here.
@@ -255,6 +275,9 @@ impl<T: Traffic> Hub<T> {
             return self.receive(to, packet);
         }
         if let Some(outbox) = self.inner.outboxes.get(to.0 as usize) {
+            let sent = self.inner.sent.get();
+            let requests = sent.requests + u64::from(matches!(packet, Packet::Request { .. }));
+            self.inner.sent.set(Sent { requests, packets: sent.packets + 1, ..sent });
             outbox.packets.borrow_mut().push(packet);
             outbox.filled.notify();
         }
@@ -517,6 +540,9 @@ mod tests {
             left.call(CoreId(1), 1).await + left.call(CoreId(0), 1).await
         });
         assert_eq!(sum, 103);
+        let sent = Sent { requests: 1, packets: 1, bundles: 1 };
+        assert_eq!(left.sent(), sent, "what stays on the core is not sent");
+        assert_eq!(right.sent(), Sent { requests: 0, ..sent });
         assert!(
             left.inner.waiting.borrow().free.len() == 1 && left.inner.serving.borrow().is_empty()
         );

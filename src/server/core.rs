@@ -245,9 +245,11 @@ fn sweep_for_ever(env: &RealEnv, front: Rc<Front<RealEnv>>, connections: Connect
             front.doors().idle_closed.add(connections.sweep(sweeper.now_mono()));
             let mesh = front.cluster.mesh();
             let queued: usize = mesh.cores().map(|core| mesh.queued(core)).sum();
-            let gauge = &front.doors().mesh_queued;
-            gauge.sub(gauge.get());
-            gauge.add(queued as u64);
+            let (doors, sent) = (front.doors(), mesh.sent());
+            doors.mesh_queued.set(queued as u64);
+            doors.mesh_requests.set(sent.requests);
+            doors.mesh_packets.set(sent.packets);
+            doors.mesh_bundles.set(sent.bundles);
         }
     };
     env.spawn(Queue::Ingest, sweep).detach();

@@ -57,6 +57,12 @@ impl Counter {
         self.0.store(self.get().wrapping_sub(count), Ordering::Relaxed);
     }
 
+    /// Replaces, for gauges; only tasks of the owning core may.
+    #[inline]
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The present number.
     #[inline]
     pub fn get(&self) -> u64 {
@@ -167,6 +173,9 @@ counters! {
     catalog_rounds: "Questions to the catalog for names that rows needed.";
     stale_writes: "Writes decoded again because a name was dropped meanwhile.";
     mesh_queued: "Packets that waited to leave for other cores, looked at once a second.";
+    mesh_requests: "Requests sent to other cores, looked at once a second.";
+    mesh_packets: "Requests, replies and parts sent to other cores, looked at once a second.";
+    mesh_bundles: "Times that packets were handed to another core, looked at once a second.";
 }
 
 /// The counters of one door of streams.
