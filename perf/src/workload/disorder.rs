@@ -1,8 +1,8 @@
 //! Rows that come late, and rows that come twice.
 //!
-//! In: each row when its turn is. Out: whether it is sent then, and the rows that are due at the end
-//! of a point. A late row comes after one of the same series with a later time; a second sending
-//! has the same values. Nothing is held beyond the last point.
+//! In: each row when its turn is. Out: whether it is sent then, and the rows that are due at the
+//! end of a point. A late row comes after one of the same series with a later time; a second
+//! sending has the same values. Nothing is held beyond the last point.
 
 use super::{Host, Random, Shape, Value};
 use std::collections::{BTreeMap, VecDeque};
