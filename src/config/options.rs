@@ -120,6 +120,8 @@ options! {
         "Longest telnet line, line end not counted; a longer one is dropped and counted.";
     "telnet.idle-timeout" telnet_idle_timeout: Duration = "10m",
         "A telnet connection that sends nothing for so long is closed.";
+    "telnet.answer-timeout" telnet_answer_timeout: Duration = "30s",
+        "A telnet connection that does not take its answers for so long is closed.";
     "telnet.max-connections" telnet_max_connections: usize = "16384",
         "Open telnet connections per core; further ones wait to be accepted.";
     "telnet.read-size" telnet_read_size: Bytes = "1m",

@@ -18,14 +18,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 /// What the first read of a connection may bring.
 const READ_BYTES_FIRST: usize = 16 << 10;
 /// Fewer bytes are copied out of a buffer, so that it can be lent again.
 const COPY_BYTES_MAX: usize = 4 << 10;
-/// A peer that does not take its answers for so long is left.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves a connection until its end.
 pub async fn serve(
@@ -227,7 +224,7 @@ impl Session {
         self.connection.set_working(false);
         let sent = async { self.stream.write_all(bytes).await.is_ok() };
         let late = async {
-            self.front.env.sleep(ANSWER_TIMEOUT).await;
+            self.front.env.sleep(self.front.config().telnet_answer_timeout).await;
             self.front.doors().idle_closed.add(1);
             false
         };
