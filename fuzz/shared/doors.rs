@@ -5,9 +5,10 @@
 #[path = "../../tests/common/decoding.rs"]
 mod decoding;
 
+#[allow(unused_imports, reason = "some doors have reports of their own")]
+pub use decoding::counts;
 pub use decoding::Core;
 use decoding::Store;
-use ringtail::protocol::{Reject, Rejects};
 use std::fmt::Debug;
 
 /// Checks an input; `decode` is given bytes and where they are cut, and says what was refused.
@@ -29,11 +30,4 @@ pub fn check<T: PartialEq + Debug>(
     let first = outcome(&[]);
     assert_eq!(first, outcome(&[cut]), "cut at {cut}");
     assert_eq!(first, outcome(&[]), "names are known");
-}
-
-/// Lines dropped for each reason.
-#[allow(dead_code, reason = "some doors have reports of their own")]
-pub fn counts(rejects: &Rejects) -> Vec<(Reject, u64)> {
-    let all = Reject::ALL.iter().map(|why| (*why, rejects.of(*why)));
-    all.filter(|(_, count)| *count > 0).collect()
 }

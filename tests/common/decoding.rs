@@ -11,11 +11,12 @@ use ringtail::model::{
     Batch, ColumnId, FieldType, SeriesId, SeriesKey, SeriesRef, Value, Values, WriteRequest,
 };
 use ringtail::protocol::{
-    Batcher, Missing, Outcome, Progress, Rejects, Tail, Target, graphite, kairos, line, pickle,
-    telnet,
+    Batcher, Missing, Outcome, Progress, Reject, Rejects, Tail, Target, graphite, kairos, line,
+    pickle, telnet,
 };
 use ringtail::route::SeriesCache;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 /// What `now` is for benchmarks (ns).
 pub const NOW_NS: i64 = 1_500_000_000_000_000_000;
@@ -296,6 +297,29 @@ impl Core {
         self.finish()
     }
 
+    /// Three times over, decodes by `decode` and stores, which must have one outcome: unknown names
+    /// and series, then known ones. Gives the rows, by their times as `time` shows them, and what
+    /// `decode` gave.
+    pub fn thrice<T: PartialEq + Debug>(
+        &mut self,
+        time: impl Fn(i64) -> String,
+        mut decode: impl FnMut(&mut Core) -> T,
+    ) -> (Vec<String>, T) {
+        let mut outcomes = (0..3).map(|_| {
+            let (mut store, told) = (Store::new(), decode(self));
+            self.store(&mut store);
+            let row = |((series, at, field, _), value): (&(String, i64, String, _), &String)| {
+                format!("{series} {} {field}={value}", time(*at))
+            };
+            (store.iter().map(row).collect::<Vec<_>>(), told)
+        });
+        let first = outcomes.next().unwrap();
+        for later in outcomes {
+            assert_eq!(first, later, "another outcome when names are known");
+        }
+        first
+    }
+
     /// Ends the request, as if all rows had been written: their series are known from now on.
     pub fn finish(&mut self) -> u64 {
         let outcome = self.batcher.finish();
@@ -345,6 +369,12 @@ impl Core {
         }
         (rows, values)
     }
+}
+
+/// What was dropped: names of reasons, with how often.
+pub fn counts(rejects: &Rejects) -> Vec<(&'static str, u64)> {
+    let all = Reject::ALL.iter().map(|why| (why.name(), rejects.of(*why)));
+    all.filter(|(_, count)| *count > 0).collect()
 }
 
 fn command(state: &mut State, wanted: &Command) {

@@ -1,6 +1,6 @@
 //! The plaintext door against the rules of its specification, and against a slow model.
 
-use super::super::testkit::{Core, Store};
+use super::super::testkit::{Core, Store, counts};
 use super::*;
 use proptest::prelude::*;
 
@@ -8,24 +8,12 @@ use proptest::prelude::*;
 fn decode_text(templates: &[&str], bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>) {
     let mut core = Core::tight(3, 0).with_templates(".", &[], templates);
     let now = core.now_ns;
-    let mut outcomes = (0..3).map(|_| {
-        let (mut store, mut rejects) = (Store::new(), Rejects::default());
+    let ms = |ns: i64| if ns == now { "now".to_owned() } else { (ns / 1_000_000).to_string() };
+    core.thrice(ms, |core| {
+        let mut rejects = Rejects::default();
         core.decode_graphite(bytes, &[], &mut rejects);
-        core.store(&mut store);
-        let row = |((series, time, field, _), value): (&(String, i64, String, _), &String)| {
-            let time =
-                if *time == now { "now".to_owned() } else { format!("{}", time / 1_000_000) };
-            format!("{series} {time} {field}={value}")
-        };
-        let rows = store.iter().map(row).collect::<Vec<_>>();
-        let counts = Reject::ALL.iter().map(|why| (why.name(), rejects.of(*why)));
-        (rows, counts.filter(|(_, count)| *count > 0).collect::<Vec<_>>())
-    });
-    let first = outcomes.next().unwrap();
-    for later in outcomes {
-        assert_eq!(first, later, "another outcome when names are known");
-    }
-    first
+        counts(&rejects)
+    })
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Pickles as senders make them, wrong ones, and bombs.
 
-use super::super::testkit::{Core, Store};
+use super::super::testkit::{Core, Store, counts};
 use super::*;
 use proptest::prelude::*;
 
@@ -14,24 +14,13 @@ fn frame(pickle: &[u8]) -> Vec<u8> {
 fn decode_frames(bytes: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>, bool) {
     let mut core = Core::tight(3, 0);
     let now = core.now_ns;
-    let mut outcomes = (0..3).map(|_| {
-        let (mut store, mut rejects) = (Store::new(), Rejects::default());
+    let ms = |ns: i64| if ns == now { "now".to_owned() } else { (ns / 1_000_000).to_string() };
+    let (rows, (counts, ends)) = core.thrice(ms, |core| {
+        let mut rejects = Rejects::default();
         let (_, ends) = core.decode_pickle(bytes, &[], &mut rejects);
-        core.store(&mut store);
-        let row = |((series, time, field, _), value): (&(String, i64, String, _), &String)| {
-            let time =
-                if *time == now { "now".to_owned() } else { format!("{}", time / 1_000_000) };
-            format!("{series} {time} {field}={value}")
-        };
-        let rows = store.iter().map(row).collect::<Vec<_>>();
-        let counts = Reject::ALL.iter().map(|why| (why.name(), rejects.of(*why)));
-        (rows, counts.filter(|(_, count)| *count > 0).collect::<Vec<_>>(), ends)
+        (counts(&rejects), ends)
     });
-    let first = outcomes.next().unwrap();
-    for later in outcomes {
-        assert_eq!(first, later, "another outcome when names are known");
-    }
-    first
+    (rows, counts, ends)
 }
 
 fn decode_one(pickle: &[u8]) -> (Vec<String>, Vec<(&'static str, u64)>) {
