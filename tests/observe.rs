@@ -1,5 +1,5 @@
-//! What a running server says of itself: its log, the service manager, and what `inspect` and
-//! `verify` say of its files.
+//! What a running server says of itself: its log, its figures, the service manager, and what
+//! `inspect` and `verify` say of its files.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
@@ -7,10 +7,12 @@ mod common;
 
 use common::{DEADLINE, escape, folder, program, start, start_as};
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Everything a server wrote to its log.
@@ -211,4 +213,136 @@ fn damage_is_named_with_file_and_offset() {
     }
     let (status, text) = run(&["verify"], &data);
     assert_eq!(status, Some(0), "everything was undone: {text}");
+}
+
+/// A figure of the page of `/metrics`: name, labels, value.
+type Figure = (String, String, f64);
+
+/// Reads Prometheus' text format, and fails where it is not that.
+fn parse_metrics(text: &str) -> Vec<Figure> {
+    let name_is_fine = |name: &str| {
+        let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    };
+    let mut figures: Vec<Figure> = Vec::new();
+    let (mut family, mut seen) = (String::new(), Vec::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, doc) = help.split_once(' ').unwrap();
+            assert!(name_is_fine(name) && doc.ends_with('.'), "{line}");
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            assert!(matches!(kind, "counter" | "gauge"), "{line}: {kind}");
+            assert!(!seen.contains(&name.to_owned()), "{name} is there twice");
+            family = name.to_owned();
+            seen.push(family.clone());
+            continue;
+        }
+        let (key, value) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = key
+            .split_once('{')
+            .map_or((key, ""), |(name, rest)| (name, rest.strip_suffix('}').unwrap()));
+        assert_eq!(name, family, "{line}");
+        for label in labels.split(',').filter(|label| !label.is_empty()) {
+            let (name, value) = label.split_once('=').unwrap();
+            assert!(name_is_fine(name) && value.starts_with('"') && value.ends_with('"'), "{line}");
+        }
+        let figure = (name.to_owned(), labels.to_owned(), value.parse().unwrap());
+        assert!(!figures.iter().any(|f| (&f.0, &f.1) == (&figure.0, &figure.1)), "{line} twice");
+        figures.push(figure);
+    }
+    figures
+}
+
+/// The sum of a figure over its labels.
+fn sum(figures: &[Figure], name: &str) -> f64 {
+    let values = figures.iter().filter(|(known, ..)| known == name).map(|(.., value)| *value);
+    values.sum()
+}
+
+#[test]
+fn figures_are_exact_whoever_looks_meanwhile() {
+    let (_dir, data) = folder();
+    let server = start(&data, &[]);
+    server.query("", "CREATE DATABASE d");
+    let (requests, lines, puts) = (30u32, 200u32, 5000u64);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut last = 0.0;
+            while !done.load(Ordering::Relaxed) {
+                let page = parse_metrics(&server.get("/metrics").text());
+                let points = sum(&page, "ringtail_http_points_ok");
+                assert!(points >= last && points <= f64::from(requests * lines), "{points}");
+                last = points;
+                let vars = server.get("/debug/vars").text();
+                assert!(vars.starts_with("{\n\"system\"") && vars.ends_with("\n}\n"), "{vars}");
+            }
+        });
+        let writing = scope.spawn(|| {
+            for time in 0..requests {
+                let body: String =
+                    (0..lines).map(|n| format!("m,n={n} a=1,b=2i {time}\n")).collect();
+                assert_eq!(server.post("/write?db=d", body.as_bytes()).status, 204);
+            }
+            assert_eq!(server.post("/write?db=d", b"m,n=1 a=\"x\" 1").status, 400);
+        });
+        let mut telnet = common::connect(server.telnet);
+        let text: String = (1..=puts).map(|n| format!("put t {n} 1 n={}\n", n % 7)).collect();
+        telnet.write_all(text.as_bytes()).unwrap();
+        telnet.write_all(b"put t x 1 n=1\n").unwrap();
+        writing.join().unwrap();
+        server.await_counter("telnet_points_ok", puts);
+        server.await_counter("telnet_lines_dropped", 1);
+        done.store(true, Ordering::Relaxed);
+        looking.join().unwrap();
+    });
+    let count = |name| server.counter("ringtail", name);
+    let points = u64::from(requests * lines);
+    assert_eq!(count("http_points_ok"), points);
+    assert_eq!(count("http_values_ok"), 2 * points);
+    assert_eq!(count("http_points_dropped"), 1);
+    assert_eq!(count("http_write_requests"), u64::from(requests) + 1);
+    assert_eq!(server.counter("ringtail_shard", "points"), points + puts);
+    let page = parse_metrics(&server.get("/metrics").text());
+    assert_eq!(sum(&page, "ringtail_http_points_ok"), points as f64);
+    assert_eq!(sum(&page, "ringtail_shard_points"), (points + puts) as f64);
+    assert!(sum(&page, "process_cpu_seconds_total") > 0.0);
+    for spec in ringtail::stats::TABLE {
+        let name = format!("ringtail_{}", spec.name);
+        assert_eq!(page.iter().filter(|figure| figure.0 == name).count(), 3, "{name}");
+    }
+    let listed = program().arg("counters").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for name in
+        ["ringtail_http_points_ok (counter): ", "ringtail_shard_log_commit_max_ns (gauge): "]
+    {
+        assert!(listed.contains(name), "{listed}");
+    }
+}
+
+#[test]
+fn the_servers_own_figures_are_stored_when_asked_for() {
+    let (_dir, data) = folder();
+    let server = start(&data, &["--cores", "2"]);
+    assert!(!server.query("", "SHOW DATABASES").contains("_internal"));
+    assert!(server.stop().success());
+    let flags = ["--monitor-store-enabled", "true", "--monitor-store-interval", "100ms"];
+    let server = start(&data, &[&["--cores", "2"], &flags[..]].concat());
+    let until = Instant::now() + DEADLINE;
+    let has = |text: &str, part: &str| {
+        while !server.query("_internal", text).contains(part) {
+            assert!(Instant::now() < until, "{text}: {}", server.query("_internal", text));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    has(
+        "SELECT count(queriesExecuted) FROM monitor.queryExecutor",
+        "\"columns\":[\"time\",\"count\"]",
+    );
+    has("SHOW TAG VALUES FROM ringtail WITH KEY = core", "[\"core\",\"1\"]");
+    has("SHOW TAG KEYS FROM httpd", "[\"hostname\"]");
+    has("SHOW RETENTION POLICIES ON _internal", "[\"monitor\",\"168h0m0s\",\"24h0m0s\",1,true]");
+    // They are not counted as a client's.
+    assert_eq!(server.counter("ringtail", "http_points_ok"), 0);
 }

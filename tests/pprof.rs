@@ -81,18 +81,26 @@ fn every_profile_opens_and_names_functions() {
     let go = go();
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| load(&server, &stop));
-        let cpu = server.get("/debug/pprof/profile?seconds=2");
+        let until = Instant::now() + 4 * DEADLINE;
+        // A machine that has little time for the server may see nothing of it at first.
+        loop {
+            let cpu = server.get("/debug/pprof/profile?seconds=2");
+            assert_eq!((cpu.status, cpu.header("content-type")), (200, "application/octet-stream"));
+            let names = unpacked(&cpu.body);
+            let seen = names.windows(10).any(|part| part == b"ringtail::");
+            assert!(seen || Instant::now() < until, "no function of the server is named");
+            if seen && go {
+                let top = pprof(dir.path(), "-top", &cpu.body);
+                assert!(top.contains("ringtail::") && top.contains("Type: cpu"), "{top}");
+                let raw = pprof(dir.path(), "-raw", &cpu.body);
+                assert!(raw.contains("src/") && raw.contains("thread:[ringtail-"), "{raw}");
+            }
+            if seen {
+                break;
+            }
+        }
         stop.store(true, Ordering::Relaxed);
         loading.join().unwrap();
-        assert_eq!((cpu.status, cpu.header("content-type")), (200, "application/octet-stream"));
-        assert!(unpacked(&cpu.body).len() > 1000);
-        if go {
-            let top = pprof(dir.path(), "-top", &cpu.body);
-            assert!(top.contains("ringtail::"), "{top}");
-            assert!(top.contains("Type: cpu"), "{top}");
-            let raw = pprof(dir.path(), "-raw", &cpu.body);
-            assert!(raw.contains("src/") && raw.contains("thread:[ringtail-"), "{raw}");
-        }
     });
     for name in PRESENT {
         let answer = server.get(&format!("/debug/pprof/{name}"));

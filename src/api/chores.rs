@@ -1,10 +1,11 @@
-//! What the server does by itself, on the catalog's core: retention and continuous queries.
+//! What the server does by itself, on the catalog's core: retention, continuous queries, its own
+//! figures as points.
 //!
 //! In: the catalog and the clock. Out: partitions dropped when their policy allows no more, and
 //! continuous queries run when they are due. Both begin one interval after the start.
 
 use super::front::Front;
-use super::kairos;
+use super::{kairos, monitor};
 use crate::catalog::Command;
 use crate::env::{Env, Queue, Task};
 use crate::influxql::Statement;
@@ -20,6 +21,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Starts them, as the options say, and what KairosDB's API does by itself.
 pub fn start<E: Env>(front: &Rc<Front<E>>) {
     kairos::start(front);
+    if front.config().monitor_store_enabled {
+        front.env.spawn(Queue::Background, monitor::run(front.clone())).detach();
+    }
     if front.config().retention_enabled {
         let keeper = front.clone();
         let work = async move {

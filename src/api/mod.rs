@@ -17,6 +17,7 @@ pub mod ingest;
 mod join;
 mod kairos;
 mod metrics;
+mod monitor;
 mod params;
 mod passwords;
 mod ping;

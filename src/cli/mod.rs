@@ -9,6 +9,7 @@ mod verify;
 
 use crate::config::{Config, Layers, TABLE, sample};
 use crate::server::{self, ServeError};
+use crate::stats;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,9 +38,25 @@ pub fn run() -> ExitCode {
             let part = inner.get_one::<String>("part").map_or("series", String::as_str);
             look(&matches, |config| inspect::inspect(&config.data_dir, part))
         }
+        Some(("counters", _)) => {
+            print!("{}", counters());
+            ExitCode::SUCCESS
+        }
         Some(("verify", _)) => look(&matches, |config| verify::verify(&config.data_dir)),
         _ => serve(&matches),
     }
+}
+
+/// The figures that `/debug/vars`, `/metrics` and SHOW STATS have, with their meaning.
+fn counters() -> String {
+    let tables = [("ringtail", stats::TABLE), ("ringtail_shard", stats::SHARD_TABLE)];
+    let lines = tables.iter().flat_map(|(module, table)| {
+        table.iter().map(move |spec| {
+            let kind = if spec.is_gauge() { "gauge" } else { "counter" };
+            format!("{module}_{} ({kind}): {}\n", spec.name, spec.doc)
+        })
+    });
+    lines.collect()
 }
 
 /// Prints what there is to see of a data folder; the status says whether it is sound.
@@ -95,6 +112,9 @@ fn command() -> Command {
         .subcommand(Command::new("serve").about("Run the server (the same as no subcommand)."))
         .subcommand(
             Command::new("config").about("Print a sample configuration file.").arg(effective),
+        )
+        .subcommand(
+            Command::new("counters").about("Print the server's figures and what they mean."),
         )
         .subcommand(
             Command::new("inspect")

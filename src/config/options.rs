@@ -226,6 +226,12 @@ options! {
         "Whether requests of /write are left out of that.";
     "query.log-after" query_log_after: Duration = "0s",
         "A query that takes longer is logged; 0 = none is.";
+    "monitor.store-enabled" monitor_store_enabled: bool = "false",
+        "Whether the server's own figures are stored, as InfluxDB does by default.";
+    "monitor.store-interval" monitor_store_interval: Duration = "10s",
+        "How often.";
+    "monitor.store-database" monitor_store_database: String = "_internal",
+        "Where: the database, made when it is missing, with the policy monitor (7 days).";
     "debug.heap-profile" debug_heap_profile: bool = "true",
         "Note the stack of one allocation in 512 KiB, for /debug/pprof/heap and allocs.";
     "accept-log-loss" accept_log_loss: bool = "false",

@@ -37,24 +37,6 @@ fn met() -> MutexGuard<'static, BTreeMap<(String, Vec<u64>), Met>> {
     MET.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Stalls of one core.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Stalls {
-    pub count: u64,
-    pub ns: u64,
-}
-
-/// The stalls of each core by its thread's name.
-pub fn by_core() -> BTreeMap<String, Stalls> {
-    let mut all: BTreeMap<String, Stalls> = BTreeMap::new();
-    for ((core, _), met) in met().iter() {
-        let stalls = all.entry(core.clone()).or_default();
-        stalls.count += u64::try_from(met.count).unwrap_or(0);
-        stalls.ns += u64::try_from(met.ns).unwrap_or(0);
-    }
-    all
-}
-
 /// The profile of stalls since the start.
 pub fn profile() -> Profile {
     let one = |((core, stack), met): (&(String, Vec<u64>), &Met)| Sample {
@@ -129,6 +111,7 @@ impl Watch {
             }
             let time = now.saturating_duration_since(seen.since);
             if let Some(stack) = seen.stall.take() {
+                seen.core.note_stall(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
                 note(&seen.core.name, stack, time);
             }
             (seen.turns, seen.since) = (turns, now);

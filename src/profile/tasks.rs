@@ -35,6 +35,5 @@ pub fn profile() -> Profile {
 
 /// How many tasks live now, all cores.
 pub fn count() -> u64 {
-    let of = |core: &&tasks::Core| core.places().iter().map(|spawned| spawned.live()).sum::<u64>();
-    tasks::cores().iter().map(of).sum()
+    tasks::cores().iter().map(|core| core.live()).sum()
 }

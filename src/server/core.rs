@@ -250,6 +250,15 @@ fn sweep_for_ever(env: &RealEnv, front: Rc<Front<RealEnv>>, connections: Connect
             doors.mesh_requests.set(sent.requests);
             doors.mesh_packets.set(sent.packets);
             doors.mesh_bundles.set(sent.bundles);
+            let queues =
+                [&doors.queue_ingest_ns, &doors.queue_query_ns, &doors.queue_background_ns];
+            queues.iter().zip(sweeper.queue_times()).for_each(|(counter, ns)| counter.add(ns));
+            let progress = sweeper.progress();
+            let [stalls, stall_ns] = progress.stalls();
+            doors.scheduler_stalls.set(stalls);
+            doors.scheduler_stall_ns.set(stall_ns);
+            doors.scheduler_turns.set(progress.turns() / 2);
+            doors.tasks.set(progress.live());
         }
     };
     env.spawn(Queue::Ingest, sweep).detach();

@@ -77,6 +77,84 @@ pub struct Spec {
     pub doc: &'static str,
 }
 
+impl Spec {
+    /// Whether it may fall as well as grow.
+    pub fn is_gauge(&self) -> bool {
+        GAUGES.contains(&self.name)
+    }
+}
+
+/// Figures that may fall as well as grow; all others are counted since the start.
+pub const GAUGES: &[&str] = &[
+    "http_connections",
+    "http_active",
+    "http_write_active",
+    "queries_active",
+    "telnet_connections",
+    "graphite_connections",
+    "pickle_connections",
+    "mesh_queued",
+    "tasks",
+    "log_bytes",
+    "head_rows",
+    "head_bytes",
+    "segment_files",
+    "segment_sections",
+    "segment_values",
+    "segment_bytes",
+    "series",
+    "index_bytes",
+    "queued_writes",
+    "cache_bytes",
+    "cache_entries",
+    "log_commit_p50_ns",
+    "log_commit_p90_ns",
+    "log_commit_p99_ns",
+    "log_commit_p999_ns",
+    "log_commit_max_ns",
+    "log_commit_mean_ns",
+];
+
+macro_rules! specs {
+    ($($name:ident: $doc:literal;)*) => {
+        &[$(Spec { name: stringify!($name), doc: $doc },)*]
+    };
+}
+
+/// The figures of a shard, which shards keep themselves.
+pub const SHARD_TABLE: &[Spec] = specs! {
+    points: "Points written.";
+    values: "Field values written.";
+    log_commits: "Commits of the log.";
+    log_records: "Records in these commits.";
+    log_commit_bytes: "Bytes of these commits.";
+    log_bytes: "Bytes of the log that are not yet in segments.";
+    log_commit_p50_ns: "Time until a commit is durable, half of them are faster (ns).";
+    log_commit_p90_ns: "Time until a commit is durable, 90 of 100 are faster (ns).";
+    log_commit_p99_ns: "Time until a commit is durable, 99 of 100 are faster (ns).";
+    log_commit_p999_ns: "Time until a commit is durable, 999 of 1000 are faster (ns).";
+    log_commit_max_ns: "Longest time until a commit was durable (ns).";
+    log_commit_mean_ns: "Mean time until a commit is durable (ns).";
+    flushes: "Heads written to segments.";
+    flush_bytes: "Bytes of segments written by flushes.";
+    compactions: "Compactions.";
+    compaction_bytes: "Bytes of segments written by compactions.";
+    failed_tasks: "Flushes and compactions that failed and are tried again.";
+    head_rows: "Rows that are not yet in segments.";
+    head_bytes: "Bytes of memory of these rows.";
+    segment_files: "Segment files.";
+    segment_sections: "Sections of the segment files.";
+    segment_values: "Values in the segment files.";
+    segment_bytes: "Bytes of the segment files.";
+    series: "Series.";
+    index_bytes: "Bytes of memory of the index of series.";
+    queued_writes: "Writes that wait for a commit.";
+    cache_hits: "Pieces found in the block cache.";
+    cache_misses: "Pieces read from disk.";
+    cache_bytes: "Bytes in the block cache.";
+    cache_entries: "Pieces in the block cache.";
+};
+
 macro_rules! counters {
     ($($name:ident: $doc:literal;)*) => {
         /// The counters of one core's doors. On lines of their own in the processor's cache.
@@ -172,6 +250,13 @@ counters! {
     idle_closed: "Connections closed because nothing moved on them for too long.";
     catalog_rounds: "Questions to the catalog for names that rows needed.";
     stale_writes: "Writes decoded again because a name was dropped meanwhile.";
+    queue_ingest_ns: "Time given to tasks of the queue ingest (ns).";
+    queue_query_ns: "Time given to tasks of the queue query (ns).";
+    queue_background_ns: "Time given to tasks of the queue background (ns).";
+    scheduler_turns: "Turns given to tasks.";
+    scheduler_stalls: "Turns of over 10 ms, in which all other tasks of the core waited.";
+    scheduler_stall_ns: "Time of these turns (ns).";
+    tasks: "Tasks that have not ended.";
     mesh_queued: "Packets that waited to leave for other cores, looked at once a second.";
     mesh_requests: "Requests sent to other cores, looked at once a second.";
     mesh_packets: "Requests, replies and parts sent to other cores, looked at once a second.";
@@ -272,7 +357,9 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
-        assert!(TABLE.iter().all(|spec| spec.doc.ends_with('.')));
+        assert!(TABLE.iter().chain(SHARD_TABLE).all(|spec| spec.doc.ends_with('.')));
+        let known = |name: &&str| TABLE.iter().chain(SHARD_TABLE).any(|spec| spec.name == *name);
+        assert!(GAUGES.iter().all(known));
         let all = doors(2);
         all[0].telnet_bytes.add(5);
         all[1].telnet_bytes.add(7);

@@ -83,6 +83,22 @@ impl RealEnv {
         })
     }
 
+    /// This core's tasks and progress.
+    #[must_use]
+    pub fn progress(&self) -> &'static tasks::Core {
+        self.core.tasks.core
+    }
+
+    /// Time given to the queues ingest, query and background since it was asked last (ns).
+    #[must_use]
+    pub fn queue_times(&self) -> [u64; 3] {
+        [Queue::Ingest, Queue::Query, Queue::Background].map(|queue| {
+            let stats = glommio::executor().task_queue_stats(self.task_queue(queue));
+            let time = stats.map_or(Duration::ZERO, |stats| stats.runtime());
+            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+        })
+    }
+
     /// Says that the executor gets on.
     pub(super) fn beat(&self) {
         self.core.tasks.core.beat();

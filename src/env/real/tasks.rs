@@ -27,6 +27,9 @@ pub struct Core {
     turns: AtomicU64,
     /// Times that the executor looked around.
     beats: AtomicU64,
+    /// Turns that took too long, and their time.
+    stalls: AtomicU64,
+    stall_ns: AtomicU64,
     /// 1 once its executor has ended.
     ended: AtomicU64,
     places: Mutex<Vec<&'static Spawned>>,
@@ -65,6 +68,22 @@ impl Core {
     /// Grows while the executor gets on.
     pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Turns that took too long, and their time (ns).
+    pub fn stalls(&self) -> [u64; 2] {
+        [&self.stalls, &self.stall_ns].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Counts a turn that took too long; for the one thread that watches.
+    pub fn note_stall(&self, ns: u64) {
+        add(&self.stalls, 1);
+        add(&self.stall_ns, ns);
+    }
+
+    /// Tasks that have not ended.
+    pub fn live(&self) -> u64 {
+        lock(&self.places).iter().map(|spawned| spawned.live()).sum()
     }
 
     /// Says that the executor got on.
@@ -107,6 +126,8 @@ impl Register {
             thread,
             turns: AtomicU64::new(0),
             beats: AtomicU64::new(0),
+            stalls: AtomicU64::new(0),
+            stall_ns: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             places: Mutex::default(),
         }));

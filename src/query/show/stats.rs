@@ -5,7 +5,9 @@
 //! `subscriber`, `cq`) and ringtail's own: `ringtail` is the sum of all cores, then one of each
 //! core; `ringtail_shard` the sum of all shards, then one of each shard.
 
+use crate::logging;
 use crate::model::{DbId, MeasurementId, ShardId};
+use crate::profile::tasks;
 use crate::protocol::{Reject, Speech};
 use crate::query::facts::Facts;
 use crate::route::{Cluster, CoreId};
@@ -72,6 +74,11 @@ pub async fn modules(cluster: &Cluster, facts: &Facts) -> Vec<Module> {
         ));
     }
     shard_modules(cluster, shards, &mut all);
+    let [written, lost, held_back] = logging::counts();
+    all.push(Module::new(
+        "ringtail_log",
+        fields([("lines_written", written), ("lines_lost", lost), ("lines_held_back", held_back)]),
+    ));
     all
 }
 
@@ -251,7 +258,7 @@ impl Memory {
             ("Lookups", 0),
             ("Mallocs", 0),
             ("NumGC", 0),
-            ("NumGoroutine", 0),
+            ("NumGoroutine", tasks::count()),
             ("PauseTotalNs", 0),
             ("Sys", self.resident),
             ("TotalAlloc", self.allocated),
@@ -395,6 +402,16 @@ fn latency_fields(histogram: Option<&Histogram<u64>>) -> Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_of_shards_are_those_of_the_table() {
+        let mut found = shard_fields(&Counters::default(), &Gauges::default());
+        let histogram = Histogram::new_with_bounds(1, 100, 2).unwrap();
+        found.extend(latency_fields(Some(&histogram)));
+        let mut named: Vec<&str> = stats::SHARD_TABLE.iter().map(|spec| spec.name).collect();
+        named.sort_unstable();
+        assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), named);
+    }
 
     #[test]
     fn figures_follow_the_counters() {
