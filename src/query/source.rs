@@ -30,6 +30,8 @@ pub struct Source {
     pub tags: BTreeSet<Box<[u8]>>,
     /// Columns of a subquery that are tags inside of it.
     pub labels: BTreeSet<Box<[u8]>>,
+    /// Columns of a subquery that wildcards leave out: the tags by which its top() chooses.
+    pub hidden: BTreeSet<Box<[u8]>>,
     /// Tags of a subquery, which are read as columns of text.
     pub texts: BTreeMap<Box<[u8]>, FieldNo>,
     /// Whether all rows come from subqueries.

@@ -19,6 +19,8 @@ pub struct Selected {
     /// Names of the columns before they were made different, by which a query around this one knows
     /// them.
     pub plain: Vec<String>,
+    /// For each column whether nobody wrote it: the tags by which top() chooses stand behind it.
+    pub implied: Vec<bool>,
 }
 
 /// Fields and tag keys of all sources together.
@@ -40,7 +42,9 @@ impl Universe {
         let text = |name: &[u8]| String::from_utf8(name.to_vec()).ok();
         for source in sources {
             for (name, (_, found)) in &source.fields {
-                let Some(text) = text(name) else { continue };
+                let Some(text) = text(name).filter(|_| !source.hidden.contains(name)) else {
+                    continue;
+                };
                 if source.labels.contains(name) {
                     universe.labels.insert(text);
                     continue;
@@ -146,7 +150,12 @@ pub fn select(
         None => name_of(expr),
     };
     let plain = out.iter().map(base).collect();
-    Ok(Selected { columns: name_all(out), time, plain })
+    let mut implied: Vec<bool> = Vec::with_capacity(out.len());
+    while let Some((expr, _)) = out.get(implied.len()) {
+        implied.push(false);
+        implied.extend(key_arguments(expr).iter().map(|_| true));
+    }
+    Ok(Selected { columns: name_all(out), time, plain, implied })
 }
 
 /// Fields and tags as `*` gives them: by name, a tag behind a field of its name; tags of GROUP BY

@@ -7,6 +7,7 @@ use super::super::QueryError;
 use super::super::source::{Binding, Source, bytes_regex};
 use super::expr::{Scope, balanced};
 use crate::influxql::ast::{Expr as Ast, Op};
+use crate::model::Value;
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Expr, Operator};
 
@@ -23,7 +24,7 @@ pub fn split(
     for term in condition.map(conjunction).unwrap_or_default() {
         match tag_filter(term, scope.source)? {
             Some(filter) => series.push(filter),
-            None => rows.push(scope.compile(term)?),
+            None => rows.push(apart(scope.compile(term)?)),
         }
     }
     let series = match series.len() {
@@ -32,6 +33,26 @@ pub fn split(
         _ => TagFilter::And(series),
     };
     Ok((series, (!rows.is_empty()).then(|| balanced(Operator::And, rows))))
+}
+
+/// The expression with tags compared as in rows of measurements: a missing one is equal to none,
+/// not even to another that is missing. (In subqueries a missing tag is an empty text.)
+fn apart(expr: Expr) -> Expr {
+    let Expr::Binary { op, left, right } = expr else { return expr };
+    let (left, right) = (apart(*left), apart(*right));
+    let binary = |op, left: Expr, right: Expr| Expr::Binary {
+        op,
+        left: Box::new(left),
+        right: Box::new(right),
+    };
+    let (with, by) = match (op, &left, &right) {
+        (Operator::Eq, Expr::Tag(_), Expr::Tag(_)) => (Operator::Ne, Operator::And),
+        (Operator::Ne, Expr::Tag(_), Expr::Tag(_)) => (Operator::Eq, Operator::Or),
+        _ => return binary(op, left, right),
+    };
+    let missing = Expr::Literal(Value::String(Box::default()));
+    let there = binary(with, left.clone(), missing);
+    binary(by, binary(op, left, right), there)
 }
 
 /// The terms of the outermost AND.
@@ -52,6 +73,18 @@ fn conjunction(condition: &Ast) -> Vec<&Ast> {
 /// # Errors
 /// A regular expression that cannot be compiled.
 pub fn tag_filter(expr: &Ast, source: &Source) -> Result<Option<TagFilter>, QueryError> {
+    tag_filter_or(expr, source, &TagFilter::None)
+}
+
+/// The same; `numbers` is what a tag compared with a number or a truth value stands for.
+///
+/// # Errors
+/// A regular expression that cannot be compiled.
+pub fn tag_filter_or(
+    expr: &Ast,
+    source: &Source,
+    numbers: &TagFilter,
+) -> Result<Option<TagFilter>, QueryError> {
     let node = match expr.unparen() {
         Ast::Boolean(true) => return Ok(Some(TagFilter::All)),
         Ast::Boolean(false) => return Ok(Some(TagFilter::None)),
@@ -59,7 +92,7 @@ pub fn tag_filter(expr: &Ast, source: &Source) -> Result<Option<TagFilter>, Quer
         _ => return Ok(None),
     };
     if matches!(node.op, Op::And | Op::Or) {
-        return joined(node, source);
+        return joined(node, source, numbers);
     }
     let (var, value) = match (node.lhs.unparen(), node.rhs.unparen()) {
         (Ast::VarRef(var), value) => (var, value),
@@ -80,7 +113,10 @@ pub fn tag_filter(expr: &Ast, source: &Source) -> Result<Option<TagFilter>, Quer
         (Op::NeqRegex, Ast::Regex(regex)) => {
             Some(TagFilter::NotMatches { key, regex: bytes_regex(regex)? })
         }
-        // Order and numbers never match a tag.
+        (Op::Eq | Op::Neq, Ast::Integer(_) | Ast::Float(_) | Ast::Boolean(_)) => {
+            Some(numbers.clone())
+        }
+        // Order never matches a tag.
         (_, Ast::String(_) | Ast::Integer(_) | Ast::Float(_) | Ast::Boolean(_)) => {
             Some(TagFilter::None)
         }
@@ -92,6 +128,7 @@ pub fn tag_filter(expr: &Ast, source: &Source) -> Result<Option<TagFilter>, Quer
 fn joined(
     node: &crate::influxql::ast::Binary,
     source: &Source,
+    numbers: &TagFilter,
 ) -> Result<Option<TagFilter>, QueryError> {
     let op = node.op;
     let mut terms = Vec::new();
@@ -99,7 +136,7 @@ fn joined(
     while let Some(expr) = waiting.pop() {
         match expr {
             Ast::Binary(inner) if inner.op == op => waiting.extend([&inner.rhs, &inner.lhs]),
-            other => match tag_filter(other, source)? {
+            other => match tag_filter_or(other, source, numbers)? {
                 Some(filter) => terms.push(filter),
                 None => return Ok(None),
             },

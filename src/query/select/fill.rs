@@ -19,8 +19,11 @@ pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, times: &[i64], aux: usi
     }
     let mut out: Vec<Timed> = Vec::with_capacity(times.len());
     let mut points = points.into_iter().peekable();
+    let mut gaps = Vec::with_capacity(times.len());
     for at in times {
-        match points.next_if(|(time, _)| time == at) {
+        let point = points.next_if(|(time, _)| time == at);
+        gaps.push(point.is_none());
+        match point {
             Some(point) => out.push(point),
             None => {
                 let before = out.last().map(|(_, point)| point);
@@ -29,7 +32,7 @@ pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, times: &[i64], aux: usi
         }
     }
     if fill == Fill::Linear {
-        lines(call, &mut out);
+        lines(call, &mut out, &gaps);
     }
     out
 }
@@ -61,8 +64,9 @@ fn number(kind: FieldType, float: f64, integer: i64) -> Value {
     }
 }
 
-/// Straight lines between neighbours that have a number.
-fn lines(call: &Call, points: &mut [Timed]) {
+/// Straight lines over `gaps` between neighbours that have a number. A point without one (the
+/// deviation of a single value) is no gap.
+fn lines(call: &Call, points: &mut [Timed], gaps: &[bool]) {
     if !super::super::source::is_number(call.finished) {
         return;
     }
@@ -70,8 +74,12 @@ fn lines(call: &Call, points: &mut [Timed]) {
     let mut left: Option<(i64, Value)> = None;
     let mut gap = 0;
     for at in 0..points.len() {
-        let Some(right) = points.get(at).and_then(known) else {
+        if gaps.get(at) == Some(&true) {
             gap += 1;
+            continue;
+        }
+        let Some(right) = points.get(at).and_then(known) else {
+            (left, gap) = (None, 0);
             continue;
         };
         if let (Some(left), true) = (&left, gap > 0) {

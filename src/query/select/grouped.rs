@@ -25,6 +25,9 @@ use std::borrow::Cow;
 /// Memory of a row that is being made, for the bound on buckets (bytes).
 const ROW_BYTES: usize = 96;
 
+/// A series of results: its head, the values of its group, and the points of each call.
+type Found<'a> = (Series, &'a [Box<[u8]>], Vec<Vec<Timed>>);
+
 struct Plan<'a> {
     shape: &'a Shape<'a>,
     calls: Calls,
@@ -37,13 +40,13 @@ pub(super) async fn run(
     context: Context<'_>,
     shape: &Shape<'_>,
     unit: &Unit<'_>,
-    (calls, columns): (&Calls, &[Expr]),
+    (calls, columns, window): (&Calls, &[Expr], Window),
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let (mut timing, mut calls) = (shape.timing.clone(), calls.clone());
     look_back(&mut timing, &mut calls, shape.descending);
     let Some(data) = nested::data(context, unit, timing.range) else { return Ok(()) };
-    let mut window = shape.window.clone();
+    let mut window = window;
     if calls.aggregates.is_empty() || window.series_done() {
         return Ok(());
     }
@@ -52,22 +55,22 @@ pub(super) async fn run(
     let plan = Plan { shape, calls, columns, timing };
     if let Some(needed) = plan.newest_rows(unit) {
         for range in newest::ranges(&plan.timing, data, needed) {
-            let mut merge = plan.scatter(context, unit, range).await?;
+            let mut merge = plan.scatter(context, unit, (range, &window)).await?;
             let Some(group) = merge.next().await? else { continue };
-            let head = shape.series(unit, &group.values);
+            let (head, group_values) = (shape.series(unit, &group.values), group.values.clone());
             let points = plan.points_of(group, context.options.memory_bytes).await?;
             if points.iter().all(|points| points.len() as u64 >= needed) {
-                plan.give(context, &mut window, (head, points), sink).await?;
+                plan.give(context, &mut window, (head, &group_values, points), sink).await?;
                 return Ok(());
             }
         }
     }
-    let mut merge = plan.scatter(context, unit, plan.timing.range).await?;
+    let mut merge = plan.scatter(context, unit, (plan.timing.range, &window)).await?;
     while let Some(group) = merge.next().await? {
-        let head = shape.series(unit, &group.values);
+        let (head, group_values) = (shape.series(unit, &group.values), group.values.clone());
         let points = plan.points_of(group, context.options.memory_bytes).await?;
         let any = points.iter().any(|points| !points.is_empty());
-        if any && !plan.give(context, &mut window, (head, points), sink).await? {
+        if any && !plan.give(context, &mut window, (head, &group_values, points), sink).await? {
             break;
         }
     }
@@ -78,7 +81,7 @@ pub(super) async fn run(
 async fn lanes(
     context: Context<'_>,
     (shape, unit, member): (&Shape<'_>, &Unit<'_>, &Member<'_>),
-    (timing, range, calls): (&Timing, TimeRange, &Calls),
+    (timing, range, calls, window): (&Timing, TimeRange, &Calls, &Window),
     merge: &mut GroupMerge,
 ) -> Result<(), QueryError> {
     let fields = unit.fields_of(member);
@@ -86,7 +89,8 @@ async fn lanes(
         Member::Stored { stored, times } => {
             let (buckets, aggregates) = (timing.buckets.clone(), calls.aggregates.clone());
             let output = Output::Aggregates { buckets, aggregates };
-            let question = Question { fields: &fields, range, output };
+            let groups = window.chosen();
+            let question = Question { fields: &fields, range, output, groups };
             let Some(request) = shape.request(context, unit, stored, question)? else {
                 return Ok(());
             };
@@ -157,14 +161,14 @@ impl Plan<'_> {
         &self,
         context: Context<'_>,
         unit: &Unit<'_>,
-        range: TimeRange,
+        (range, window): (TimeRange, &Window),
     ) -> Result<GroupMerge, QueryError> {
         let shape = self.shape;
         let aggregates = self.calls.aggregates.clone();
         let mut merge =
             GroupMerge::new(Vec::new(), shape.order(), aggregates, context.options.memory_bytes);
         for member in &unit.members {
-            let asked = (&self.timing, range, &self.calls);
+            let asked = (&self.timing, range, &self.calls, window);
             lanes(context, (shape, unit, member), asked, &mut merge).await?;
         }
         Ok(merge)
@@ -175,10 +179,10 @@ impl Plan<'_> {
         &self,
         context: Context<'_>,
         window: &mut Window,
-        (head, points): (Series, Vec<Vec<Timed>>),
+        (head, group, points): Found<'_>,
         sink: &mut impl Sink,
     ) -> Result<bool, QueryError> {
-        window.next_series();
+        window.next_series(group);
         if window.series_done() {
             return Ok(false);
         }

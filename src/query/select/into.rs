@@ -10,10 +10,11 @@ use super::super::result::{CellRef, Closed, Column, ResultPart, Series, Sink};
 use super::super::source::{database, policy};
 use super::super::{Context, QueryError};
 use crate::catalog::CatalogError;
-use crate::influxql::ast::{Select, Target as Named};
+use crate::influxql::ast::{Expr, Select, Target as Named};
 use crate::protocol::batcher::Datum;
 use crate::protocol::points::{Point, Points, Put};
 use crate::protocol::{Batcher, Target};
+use crate::query::plan::columns::key_arguments;
 use crate::route::SeriesCache;
 use crate::shard::WriteError;
 
@@ -29,6 +30,8 @@ pub struct Into<'a> {
     context: Context<'a>,
     target: Target,
     named: &'a Named,
+    /// Columns by which top() or bottom() chooses: they are tags again.
+    keys: Vec<Box<[u8]>>,
     batcher: Batcher,
     cache: SeriesCache,
     waiting: Vec<Series>,
@@ -56,6 +59,7 @@ impl<'a> Into<'a> {
             context,
             target,
             named,
+            keys: keys(query),
             batcher: Batcher::new(),
             cache: SeriesCache::new(context.options.now_ns as u64, SERIES_MAX),
             waiting: Vec::new(),
@@ -110,7 +114,8 @@ impl<'a> Into<'a> {
             let mut points = Points { batcher, catalog: &catalog, cache };
             let mut made = Made::default();
             let name = self.named.name.as_deref().map(str::as_bytes);
-            waiting.iter().for_each(|series| put_all(series, name, &mut points, &mut made));
+            let to = (name, self.keys.as_slice());
+            waiting.iter().for_each(|series| put_all(series, to, &mut points, &mut made));
             (made.unknown.then(|| points.missing()), made.refused)
         };
         if let Some(missing) = unknown {
@@ -176,15 +181,32 @@ struct Made {
     refused: Option<(Vec<u8>, u64)>,
 }
 
-fn put_all(series: &Series, name: Option<&[u8]>, points: &mut Points<'_>, made: &mut Made) {
+/// The tags among the arguments of top() and bottom().
+fn keys(query: &Select) -> Vec<Box<[u8]>> {
+    let keys = query.fields.iter().flat_map(|field| key_arguments(&field.expr));
+    let name = |expr: Expr| match expr {
+        Expr::VarRef(var) => Some(Box::from(var.name.as_bytes())),
+        _ => None,
+    };
+    keys.filter_map(name).collect()
+}
+
+fn put_all(
+    series: &Series,
+    (name, keys): (Option<&[u8]>, &[Box<[u8]>]),
+    points: &mut Points<'_>,
+    made: &mut Made,
+) {
     let measurement = name.or(series.name.as_deref()).unwrap_or_default();
     let tags = series.tags.iter().filter(|(_, value)| !value.is_empty());
-    let tags: Vec<(&[u8], &[u8])> = tags.map(|(key, value)| (&**key, &**value)).collect();
+    let own: Vec<(&[u8], &[u8])> = tags.map(|(key, value)| (&**key, &**value)).collect();
+    let mut tags = own.clone();
     let Some((Column::Times(times), columns)) = series.values.split_first() else { return };
     let names = || series.columns.iter().skip(1);
     let mut fields = Vec::with_capacity(columns.len());
     for (row, time) in times.iter().enumerate() {
         fields.clear();
+        tags.clone_from(&own);
         let mut whole = true;
         for (name, column) in names().zip(columns) {
             let datum = match column.get(row) {
@@ -196,6 +218,10 @@ fn put_all(series: &Series, name: Option<&[u8]>, points: &mut Points<'_>, made: 
                 CellRef::Integer(value) | CellRef::Time(value) => Datum::Integer(value),
                 CellRef::Unsigned(value) => Datum::Unsigned(value),
                 CellRef::Boolean(value) => Datum::Boolean(value),
+                CellRef::Text(text) if keys.contains(name) => {
+                    tags.push((&**name, text));
+                    continue;
+                }
                 CellRef::Text(text) => Datum::String(text),
                 CellRef::Null | CellRef::List(_) => continue,
             };
@@ -204,6 +230,8 @@ fn put_all(series: &Series, name: Option<&[u8]>, points: &mut Points<'_>, made: 
         if fields.is_empty() || !whole {
             continue;
         }
+        tags.sort_unstable();
+        tags.dedup_by_key(|(key, _)| *key);
         match points.put(&Point { measurement, tags: &tags, time: *time, fields: &fields }) {
             Put::Stored => {}
             Put::Unknown => made.unknown = true,

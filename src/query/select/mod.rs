@@ -5,6 +5,7 @@
 //! `Frame` that the query around it sets; what it gives joins the merge as one more lane beside
 //! the shards' (`nested`).
 
+mod chosen;
 mod explain;
 pub(super) mod fill;
 mod grouped;
@@ -32,6 +33,7 @@ use crate::influxql::ast::{Fill, Select};
 use crate::influxql::validate::validate;
 use crate::model::{PartitionId, TimeRange};
 use crate::route::cluster::{Scan, Told};
+use crate::shard::index::TagFilter;
 use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, ScanError, Want};
 use into::Into;
 use outline::{Body, Member, Outline, Unit, outline};
@@ -110,10 +112,11 @@ async fn run_unit(
     unit: &Unit<'_>,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
+    let window = shape.window.choosing(chosen::chosen(context, shape, unit).await?);
     match &unit.work.body {
-        Body::Rows(columns) => raw::run(context, shape, unit, columns, sink).await,
+        Body::Rows(columns) => raw::run(context, shape, unit, (columns, window), sink).await,
         Body::Buckets(calls, columns) => {
-            grouped::run(context, shape, unit, (calls, columns), sink).await
+            grouped::run(context, shape, unit, (calls, columns, window), sink).await
         }
     }
 }
@@ -155,6 +158,8 @@ struct Question<'a> {
     fields: &'a [FieldRef],
     range: TimeRange,
     output: Output,
+    /// Groups that alone are of interest; `None`: all.
+    groups: Option<&'a BTreeSet<chosen::Group>>,
 }
 
 impl<'a> Shape<'a> {
@@ -217,7 +222,11 @@ impl<'a> Shape<'a> {
         scope.fields = question.fields.to_vec();
         scope.tags.clone_from(&unit.work.tags);
         let condition = self.outline.condition.as_ref();
-        let (series, filter) = condition::split(condition, &mut scope)?;
+        let (mut series, filter) = condition::split(condition, &mut scope)?;
+        let groups = question.groups.and_then(|groups| chosen::filter(&self.group_by, groups));
+        if let Some(groups) = groups {
+            series = TagFilter::And(vec![series, groups]);
+        }
         Ok(Some(Arc::new(Request {
             db: stored.db,
             measurement: stored.measurement,

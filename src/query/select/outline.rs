@@ -225,6 +225,12 @@ impl Outline<'_> {
         }
         let labels = names().zip(&self.kinds).filter(|(_, kind)| kind.is_none());
         source.labels.extend(labels.map(|(name, _)| Box::from(name)));
+        let implied = || names().zip(&self.selected.implied);
+        let hidden = implied().filter(|(_, implied)| **implied).map(|(name, _)| Box::from(name));
+        source.hidden.extend(hidden);
+        implied().filter(|(_, implied)| !**implied).for_each(|(name, _)| {
+            source.hidden.remove(name);
+        });
         source
     }
 
@@ -288,6 +294,7 @@ fn united(members: &[Member<'_>]) -> (Source, Vec<Box<[u8]>>) {
         }
         source.tags.extend(member.tags.iter().cloned());
         source.labels.extend(member.labels.iter().cloned());
+        source.hidden.extend(member.hidden.iter().cloned());
     }
     let mut names = Vec::new();
     for (name, types) in types {

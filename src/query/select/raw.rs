@@ -25,10 +25,10 @@ pub(super) async fn run(
     context: Context<'_>,
     shape: &Shape<'_>,
     unit: &Unit<'_>,
-    columns: &[Expr],
+    (columns, window): (&[Expr], Window),
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
-    let mut out = Rest { context, shape, unit, columns, window: shape.window.clone(), head: None };
+    let mut out = Rest { context, shape, unit, columns, window, head: None };
     if unit.work.fields.is_empty() || out.window.series_done() {
         return Ok(());
     }
@@ -42,7 +42,8 @@ pub(super) async fn run(
                     continue;
                 }
                 let output = Output::Rows { visible, limit: out.window.rows_needed() };
-                let question = Question { fields: &fields, range: shape.timing.range, output };
+                let (range, groups) = (shape.timing.range, out.window.chosen());
+                let question = Question { fields: &fields, range, output, groups };
                 let Some(request) = shape.request(context, unit, stored, question)? else {
                     continue;
                 };
@@ -85,7 +86,7 @@ impl Rest<'_> {
     /// the answer.
     pub async fn rows(&mut self, rows: Rows, sink: &mut impl Sink) -> Result<bool, QueryError> {
         if self.head.as_ref().is_none_or(|(group, _)| *group != rows.group) {
-            self.window.next_series();
+            self.window.next_series(&rows.group);
             if self.window.series_done() {
                 return Ok(true);
             }

@@ -3,8 +3,11 @@
 //! In: rows and series in output order. Out: which of them are part of the answer, and when no more
 //! can be.
 
+use super::chosen::Group;
 use crate::influxql::ast::Select;
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Counts rows of one series, and series of one measurement.
 #[derive(Clone, Debug)]
@@ -15,6 +18,9 @@ pub struct Window {
     soffset: u64,
     rows: u64,
     series: u64,
+    /// The series that are part of the answer, where they are known beforehand, and whether the
+    /// present one is.
+    chosen: Option<(Rc<BTreeSet<Group>>, bool)>,
 }
 
 impl Window {
@@ -27,7 +33,23 @@ impl Window {
             soffset: select.soffset,
             rows: 0,
             series: 0,
+            chosen: None,
         }
+    }
+
+    /// SLIMIT and SOFFSET where they count; `None`: all series are asked for, or none.
+    pub fn counts_series(&self) -> Option<(u64, u64)> {
+        (self.slimit > 0).then_some((self.slimit, self.soffset))
+    }
+
+    /// The same, with the series that are part of the answer.
+    pub fn choosing(&self, chosen: Option<BTreeSet<Group>>) -> Window {
+        Window { chosen: chosen.map(|groups| (Rc::new(groups), false)), ..self.clone() }
+    }
+
+    /// The series that are part of the answer, where they are known.
+    pub fn chosen(&self) -> Option<&BTreeSet<Group>> {
+        self.chosen.as_ref().map(|(groups, _)| &**groups)
     }
 
     /// Adds to SLIMIT and SOFFSET.
@@ -46,14 +68,22 @@ impl Window {
         (self.limit > 0).then(|| self.limit.saturating_add(self.offset))
     }
 
-    /// Begins the next series.
-    pub fn next_series(&mut self) {
-        self.series += 1;
+    /// Begins the next series, of a group.
+    pub fn next_series(&mut self, group: &[Box<[u8]>]) {
+        if let Some((groups, present)) = &mut self.chosen {
+            *present = groups.contains(group);
+            self.series += u64::from(*present);
+        } else {
+            self.series += 1;
+        }
         self.rows = 0;
     }
 
     /// Whether the present series is part of the answer. SOFFSET without SLIMIT leaves nothing.
     pub fn has_series(&self) -> bool {
+        if let Some((_, present)) = &self.chosen {
+            return *present;
+        }
         if self.slimit == 0 {
             return self.soffset == 0;
         }
@@ -62,6 +92,9 @@ impl Window {
 
     /// Whether no later series can be part of the answer.
     pub fn series_done(&self) -> bool {
+        if let Some((groups, present)) = &self.chosen {
+            return !present && self.series >= groups.len() as u64;
+        }
         match self.slimit {
             0 => self.soffset > 0,
             slimit => self.series > self.soffset.saturating_add(slimit),
@@ -105,7 +138,7 @@ mod tests {
     fn window(limit: u64, offset: u64, slimit: u64, soffset: u64) -> Window {
         let select = Select { limit, offset, slimit, soffset, ..Select::default() };
         let mut window = Window::new(&select);
-        window.next_series();
+        window.next_series(&[]);
         window
     }
 
@@ -117,7 +150,7 @@ mod tests {
         assert!(!window.rows_done());
         assert_eq!(window.take(9), 0..1);
         assert!(window.rows_done());
-        window.next_series();
+        window.next_series(&[]);
         assert_eq!(window.take(9), 2..5);
     }
 
@@ -134,11 +167,24 @@ mod tests {
         let mut window = window(0, 0, 1, 1);
         assert_eq!(window.take(4), 0..0);
         assert!(!window.series_done());
-        window.next_series();
+        window.next_series(&[]);
         assert_eq!(window.take(4), 0..4);
-        window.next_series();
+        window.next_series(&[]);
         assert!(window.series_done() && !window.has_series());
         assert!(!self::window(0, 0, 0, 1).has_series());
         assert!(self::window(0, 0, 0, 0).has_series());
+    }
+
+    #[test]
+    fn chosen_series_are_known_by_their_groups() {
+        let group = |name: &str| vec![Box::from(name.as_bytes())];
+        let mut window = window(0, 0, 2, 1).choosing(Some([group("b"), group("c")].into()));
+        for (name, has, done) in [("a", false, false), ("b", true, false), ("c", true, false)] {
+            window.next_series(&group(name));
+            assert_eq!((window.has_series(), window.series_done()), (has, done), "{name}");
+        }
+        window.next_series(&group("d"));
+        assert!(window.series_done());
+        assert!(self::window(0, 0, 1, 9).choosing(Some(BTreeSet::new())).series_done());
     }
 }

@@ -50,7 +50,8 @@ pub async fn cardinality(
             return send(context, None, &[ESTIMATE], vec![vec![number(total)]], sink).await;
         }
         CardinalityOf::Measurements => {
-            let rows = cut(std::iter::once(vec![number(total)]), show.limit, show.offset);
+            let counted = (total > 0).then(|| vec![number(total)]);
+            let rows = cut(counted.into_iter(), show.limit, show.offset);
             return send(context, None, &["count"], rows, sink).await;
         }
         _ => {}

@@ -2,7 +2,7 @@
 //!
 //! In: the statement's clauses. Out: one listing, or one per measurement, each sorted.
 
-use super::target::{Target, filter};
+use super::target::{Target, list_filter};
 use crate::influxql::ast::{Listing, ShowTagValues, TagKeys};
 use crate::model::{MeasurementId, PartitionId, SeriesKey, TimeRange};
 use crate::query::gather::ask;
@@ -12,8 +12,6 @@ use crate::query::{Context, QueryError};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Found, KeyFilter, Lookup, Want};
 use std::collections::{BTreeMap, BTreeSet};
-
-const OPERATOR: &str = "invalid tag comparison operator";
 
 /// Rows of each measurement, by its name.
 type ByName<T> = BTreeMap<Box<[u8]>, BTreeSet<T>>;
@@ -25,7 +23,7 @@ pub async fn series(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let (filter, range) = list_filter(context, list.condition.as_ref())?;
     let within = range.map(|range| (partitions(context, &target, range), range));
     let mut rows: ByName<Vec<u8>> = BTreeMap::new();
     for found in look_up(context, &target, filter, within, Want::Keys).await? {
@@ -49,7 +47,7 @@ pub async fn tag_keys(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let (filter, range) = list_filter(context, list.condition.as_ref())?;
     let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
     let (names, mut rows) = (target.names(), ByName::<Box<[u8]>>::new());
     for found in look_up(context, &target, filter, within, Want::TagKeys).await? {
@@ -71,7 +69,7 @@ pub async fn tag_values(
 ) -> Result<(), QueryError> {
     let list = &show.listing;
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = filter(context, list.condition.as_ref(), OPERATOR)?;
+    let (filter, range) = list_filter(context, list.condition.as_ref())?;
     let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
     let want = Want::TagValues(key_filter(&show.keys)?);
     let (names, mut rows) = (target.names(), ByName::<(Box<[u8]>, Box<[u8]>)>::new());

@@ -114,6 +114,8 @@ fn leaf(expr: &Expr) -> Result<Step, QueryError> {
         }
         _ => return refused("invalid tag comparison operator"),
     };
+    // A missing tag is no value here.
+    let found = TagFilter::And(vec![has_key.clone(), found]);
     Ok(match node.op {
         Op::Neq | Op::NeqRegex => Step::Leaf { found: has_key, absent: Some(found) },
         _ => Step::Leaf { found, absent: None },

@@ -4,10 +4,10 @@
 //! given.
 
 use crate::catalog::State;
-use crate::influxql::ast::{Expr, Measurement, MeasurementName};
+use crate::influxql::ast::{Expr, Measurement, MeasurementName, Op};
 use crate::influxql::time_range::split_time;
 use crate::model::{DbId, MeasurementId, PolicyId, TimeRange};
-use crate::query::plan::condition::tag_filter;
+use crate::query::plan::condition::{tag_filter, tag_filter_or};
 use crate::query::source::{Source, bytes_regex, database};
 use crate::query::{Context, QueryError};
 use crate::shard::index::TagFilter;
@@ -99,6 +99,31 @@ fn measurements(
     Ok(out)
 }
 
+/// The condition of a listing: what asks for the order of a tag is refused, and what compares one
+/// with a number leaves all series in, as InfluxDB does.
+///
+/// # Errors
+/// As `filter`.
+pub fn list_filter(
+    context: Context<'_>,
+    condition: Option<&Expr>,
+) -> Result<(TagFilter, Option<TimeRange>), QueryError> {
+    const OPERATOR: &str = "invalid tag comparison operator";
+    let mut ordered = false;
+    let (rest, range) = split(context, condition)?;
+    let Some(rest) = rest else { return Ok((TagFilter::All, range)) };
+    rest.walk(&mut |expr| {
+        let Expr::Binary(node) = expr else { return true };
+        ordered |= matches!(node.op, Op::Lt | Op::Lte | Op::Gt | Op::Gte);
+        true
+    });
+    let filter = tag_filter_or(&rest, &Source::default(), &TagFilter::All)?;
+    match filter.filter(|_| !ordered) {
+        Some(filter) => Ok((filter, range)),
+        None => Err(QueryError::Refused(OPERATOR.to_owned())),
+    }
+}
+
 /// A condition as a filter of series and, if it speaks of time, a range.
 ///
 /// # Errors
@@ -108,11 +133,19 @@ pub fn filter(
     condition: Option<&Expr>,
     refusal: &str,
 ) -> Result<(TagFilter, Option<TimeRange>), QueryError> {
-    let (rest, range) = split_time(condition, context.options.now_ns, &TimeZone::UTC)
-        .map_err(QueryError::Refused)?;
-    let range = (range != TimeRange::ALL).then_some(range);
+    let (rest, range) = split(context, condition)?;
     let Some(rest) = rest else { return Ok((TagFilter::All, range)) };
     let filter = tag_filter(&rest, &Source::default())?;
     let filter = filter.ok_or_else(|| QueryError::Refused(refusal.to_owned()))?;
     Ok((filter, range))
+}
+
+/// What a condition says beside time, and the range of time if it speaks of it.
+fn split(
+    context: Context<'_>,
+    condition: Option<&Expr>,
+) -> Result<(Option<Expr>, Option<TimeRange>), QueryError> {
+    let (rest, range) = split_time(condition, context.options.now_ns, &TimeZone::UTC)
+        .map_err(QueryError::Refused)?;
+    Ok((rest, (range != TimeRange::ALL).then_some(range)))
 }

@@ -74,7 +74,8 @@ async fn cost(
             fields.push(field);
         }
     }
-    let question = Question { fields: &fields, range: shape.timing.range, output: Output::Cost };
+    let (range, output) = (shape.timing.range, Output::Cost);
+    let question = Question { fields: &fields, range, output, groups: None };
     let Some(request) = shape.request(context, unit, stored, question)? else { return Ok(None) };
     let mut sum = Summary::default();
     for mut scan in super::super::scans(context, unit, &request, 1) {

@@ -4,7 +4,7 @@
 use super::super::outline::Outline;
 use super::{subqueries, universe};
 use crate::influxql::ast::{Measurement, Select, SelectField, Source};
-use crate::query::plan::columns::{Universe, key_arguments, name_of};
+use crate::query::plan::columns::{Universe, name_of};
 use crate::query::plan::types::typed;
 use crate::query::{Context, QueryError};
 use std::pin::Pin;
@@ -47,14 +47,8 @@ pub fn statement<'f>(
 fn fields(outline: &Outline<'_>, universe: &Universe) -> Vec<SelectField> {
     let selected = &outline.selected;
     let mut out = Vec::new();
-    // Behind top() stand the tags by which it chooses, as columns that nobody wrote.
-    let mut unwritten = 0;
-    for ((expr, _), name) in selected.columns.iter().zip(&selected.plain) {
-        if unwritten > 0 {
-            unwritten -= 1;
-            continue;
-        }
-        unwritten = key_arguments(expr).len();
+    let columns = selected.columns.iter().zip(&selected.plain).zip(&selected.implied);
+    for (((expr, _), name), _) in columns.filter(|(_, implied)| !**implied) {
         let alias = (name_of(expr) != *name).then(|| name.clone());
         out.push(SelectField { expr: typed(expr, universe), alias });
     }
