@@ -92,6 +92,7 @@ pub fn question() -> Arc<Request> {
         output: Output::Aggregates { buckets, aggregates },
         order: Order::Ascending,
         memory_bytes: 64 << 20,
+        rows_max: 0,
         deadline_ns: 0,
     })
 }
