@@ -4,6 +4,7 @@
 //! buffers are used again; a request that is dropped half-way drops its decoder with it.
 
 use super::auth::Known;
+use super::extras::Extras;
 use super::passwords::Passwords;
 use super::request_id::Ids;
 use super::subscriber::Outlets;
@@ -67,6 +68,8 @@ pub struct Front<E: Env> {
     pub(super) cache: RefCell<SeriesCache>,
     batchers: RefCell<Vec<Batcher>>,
     bodies: RefCell<Vec<Vec<u8>>>,
+    /// The realm, and headers of the operator's own.
+    pub(super) extras: Extras,
     /// Where the values of Graphite's paths go.
     pub(super) graphite_rules: Rules,
     /// The buffers of this core's pickle decoder.
@@ -80,6 +83,7 @@ impl<E: Env> Front<E> {
         let cache = SeriesCache::new(env.random(), facts.config.series_cache_entries);
         // The configuration was checked before a core was started.
         let graphite_rules = graphite_rules(&facts.config).unwrap_or_default();
+        let extras = Extras::read(&facts.config).unwrap_or_default();
         let services = Box::new(Passwords::new(env.clone()));
         let ids = Ids::new(env.random(), env.random());
         let known = Known::new(|| env.random());
@@ -92,6 +96,7 @@ impl<E: Env> Front<E> {
             cache: RefCell::new(cache),
             batchers: RefCell::default(),
             bodies: RefCell::default(),
+            extras,
             graphite_rules,
             pickles: RefCell::default(),
             ids,

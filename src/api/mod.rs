@@ -10,6 +10,7 @@ mod bind;
 mod body;
 pub mod chores;
 mod debug;
+mod extras;
 mod form;
 pub mod front;
 mod gzip;
@@ -34,5 +35,6 @@ pub mod watch;
 mod write;
 
 pub use crate::query::Facts;
+pub use extras::Extras;
 pub use front::Front;
 pub use reply::{Body, Pipe};

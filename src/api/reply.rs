@@ -286,11 +286,11 @@ pub(super) fn refuse(head: &Head, status: StatusCode, text: &[u8]) -> Reply {
 }
 
 /// A refusal for want of credentials, which asks for them.
-pub(super) fn unauthorized(head: &Head, text: &str) -> Reply {
+pub(super) fn unauthorized(head: &Head, text: &str, challenge: HeaderValue) -> Reply {
     let mut reply = refuse(head, StatusCode::UNAUTHORIZED, text.as_bytes());
     let headers = reply.headers_mut();
     headers.remove(ERROR_HEADER);
-    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"InfluxDB\""));
+    headers.insert(WWW_AUTHENTICATE, challenge);
     reply
 }
 

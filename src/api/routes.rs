@@ -196,6 +196,7 @@ where
     };
     if route.ids {
         add_ids(front, &head, reply.headers_mut());
+        front.extras.add(reply.headers_mut());
     }
     with_version(reply)
 }
@@ -203,9 +204,10 @@ where
 /// Who must be known to ask for something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Guard {
-    Nobody,
     /// As an option says.
     Ping,
+    /// Nobody, or an administrator, as an option says.
+    Debug,
     /// Somebody; what he may do is seen later.
     User,
     Admin,
@@ -219,7 +221,7 @@ impl Handler {
             Handler::Query | Handler::Write | Handler::WriteTwo => Guard::User,
             Handler::Flux | Handler::PromWrite | Handler::PromRead => Guard::User,
             Handler::Maintain | Handler::Pprof => Guard::Admin,
-            Handler::Vars | Handler::Requests => Guard::Nobody,
+            Handler::Vars | Handler::Requests => Guard::Debug,
         }
     }
 }
@@ -228,8 +230,8 @@ impl Handler {
 async fn let_in<E: Env>(front: &Front<E>, handler: Handler, head: &mut Head) -> Option<Reply> {
     let guard = handler.guard();
     let open = match guard {
-        Guard::Nobody => true,
         Guard::Ping => !front.config().http_ping_auth_enabled,
+        Guard::Debug => !front.config().http_debug_auth_enabled,
         Guard::User | Guard::Admin => false,
     };
     if open {
@@ -239,13 +241,14 @@ async fn let_in<E: Env>(front: &Front<E>, handler: Handler, head: &mut Head) -> 
         Ok(user) => head.user = user,
         Err(text) => {
             front.doors().http_auth_failures.add(1);
-            return Some(reply::unauthorized(head, &text));
+            let challenge = front.extras.challenge.clone();
+            return Some(reply::unauthorized(head, &text, challenge));
         }
     }
     if matches!(handler, Handler::Query | Handler::Write) {
         watch::note(front, head, handler == Handler::Write);
     }
-    let refused = guard == Guard::Admin && !front.may_administer(head);
+    let refused = matches!(guard, Guard::Admin | Guard::Debug) && !front.may_administer(head);
     refused.then(|| reply::refuse(head, StatusCode::FORBIDDEN, b"error authorizing admin access"))
 }
 

@@ -7,7 +7,7 @@ mod inspect;
 mod store;
 mod verify;
 
-use crate::config::{Config, Layers, TABLE, sample};
+use crate::config::{Config, Layers, TABLE, influxdb, sample};
 use crate::server::{self, ServeError};
 use crate::stats;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -92,7 +92,7 @@ fn command() -> Command {
     let file = Arg::new("config-file")
         .long("config")
         .value_name("FILE")
-        .help("TOML file of options; `ringtail config` prints a sample.")
+        .help("TOML file of options (`ringtail config` prints a sample), or an influxdb.conf.")
         .global(true);
     let effective = Arg::new("effective")
         .long("effective")
@@ -105,7 +105,8 @@ fn command() -> Command {
         )
         .after_help(
             "Options come from the file, then from the environment (RINGTAIL_HTTP_BIND for \
-             --http-bind), then from flags; later ones win. Flags may be repeated to make a list.",
+             --http-bind), then from flags; later ones win. Flags may be repeated to make a list. \
+             InfluxDB 1.x's names (INFLUXDB_HTTP_BIND_ADDRESS) are known as well; own names win.",
         )
         .arg(file)
         .args(flags)
@@ -139,9 +140,10 @@ fn command() -> Command {
 
 fn layers(matches: &ArgMatches) -> Result<Layers, String> {
     let mut layers = Layers::default();
-    if let Some(path) = matches.get_one::<String>("config-file") {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        layers.add_file(path, &text)?;
+    let named = std::env::var(influxdb::FILE_VARIABLE).ok().filter(|path| !path.is_empty());
+    if let Some(path) = matches.get_one::<String>("config-file").cloned().or(named) {
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        layers.add_file(&path, &text)?;
     }
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -152,12 +154,14 @@ fn layers(matches: &ArgMatches) -> Result<Layers, String> {
             layers.add_flag(spec, &values);
         }
     }
+    layers.settle();
     Ok(layers)
 }
 
 fn read(matches: &ArgMatches) -> Result<(Layers, Config), String> {
     let layers = layers(matches)?;
     let config = layers.finish()?;
+    layers.notes().iter().for_each(|note| eprintln!("ringtail: {note}"));
     Ok((layers, config))
 }
 

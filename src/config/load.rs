@@ -1,8 +1,10 @@
 //! Layers of configuration: defaults, then the TOML file, then the environment, then flags.
 //!
 //! In: the text of each layer. Out: a `Config` and where each value came from, or one sentence that
-//! says what is wrong and where. Unknown keys are errors that name the nearest known one.
+//! says what is wrong and where. Unknown keys are errors that name the nearest known one. A file or
+//! an environment may use InfluxDB's names (`influxdb`); where both are there, the own one counts.
 
+use super::influxdb::{self, Listeners, Meaning};
 use super::options::{Config, Spec, TABLE};
 use std::collections::BTreeMap;
 
@@ -30,48 +32,80 @@ impl std::fmt::Display for Source {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     texts: BTreeMap<&'static str, (String, Source)>,
+    /// What InfluxDB's names say of listeners.
+    listeners: Listeners,
+    notes: Vec<String>,
+}
+
+/// A value of a file with its place: `section.key`, and which of several sections of the name.
+struct Entry {
+    key: String,
+    instance: Option<usize>,
+    value: toml::Value,
 }
 
 impl Layers {
-    /// Adds a TOML file; `path` is for messages.
+    /// Adds a TOML file, this server's or InfluxDB's; `path` is for messages.
     pub fn add_file(&mut self, path: &str, text: &str) -> Result<(), String> {
         let table: toml::Table =
             text.parse().map_err(|error| format!("{path} is no TOML: {error}"))?;
-        for (name, value) in &table {
-            match value {
-                toml::Value::Table(section) => {
-                    for (key, value) in section {
-                        self.add_file_value(path, &format!("{name}.{key}"), value)?;
-                    }
-                }
-                value => self.add_file_value(path, name, value)?,
+        let entries = entries(&table);
+        let is_own = |entry: &&Entry| entry.instance.is_none() && find(&entry.key).is_some();
+        let foreign = |entry: &Entry| {
+            let section = entry.key.split('.').next().unwrap_or_default();
+            entry.instance.is_some()
+                || influxdb::has_section(section)
+                || influxdb::find(&entry.key).is_some()
+        };
+        let is_influxdb = entries.iter().any(|entry| !is_own(&entry) && foreign(entry));
+        let source = Source::File(path.to_owned());
+        for entry in entries.iter().filter(|entry| !is_own(entry)) {
+            if let Some(name) = influxdb::find(&entry.key) {
+                self.add_influxdb(
+                    name,
+                    (entry.instance, None),
+                    text_of(&entry.value, "\n"),
+                    &source,
+                );
+            } else if is_influxdb {
+                self.notes.push(format!("{path}: {} is no key of InfluxDB 1.8", entry.key));
+            } else {
+                let (key, near) = (&entry.key, nearest(&entry.key));
+                return Err(format!("{path}: unknown key \"{key}\"; did you mean \"{near}\"?"));
+            }
+        }
+        for entry in entries.iter().filter(is_own) {
+            if let Some(spec) = find(&entry.key) {
+                self.texts.insert(spec.key, (text_of(&entry.value, spec.joint), source.clone()));
             }
         }
         Ok(())
     }
 
-    fn add_file_value(&mut self, path: &str, key: &str, value: &toml::Value) -> Result<(), String> {
-        let spec = find(key).ok_or_else(|| {
-            format!("{path}: unknown key \"{key}\"; did you mean \"{}\"?", nearest(key))
-        })?;
-        let text = match value {
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Array(all) => {
-                let texts = all.iter().filter_map(|one| one.as_str());
-                texts.collect::<Vec<_>>().join(spec.joint)
-            }
-            other => other.to_string(),
-        };
-        self.texts.insert(spec.key, (text, Source::File(path.to_owned())));
-        Ok(())
-    }
-
-    /// Adds environment variables; those that do not begin with `RINGTAIL_` are passed over.
+    /// Adds environment variables: InfluxDB's, then those that begin with `RINGTAIL_`; others are
+    /// passed over.
     pub fn add_environment(
         &mut self,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<(), String> {
-        for (name, text) in variables.filter(|(name, _)| name.starts_with("RINGTAIL_")) {
+        let (own, mut others): (Vec<_>, Vec<_>) =
+            variables.partition(|(name, _)| name.starts_with("RINGTAIL_"));
+        // Items of a list come in the order of their numbers.
+        others.sort_by_key(|(name, _)| (name.len(), name.clone()));
+        for (name, text) in others.into_iter().filter(|(_, text)| !text.is_empty()) {
+            if !name.starts_with(influxdb::PREFIX) || name == influxdb::FILE_VARIABLE {
+                continue;
+            }
+            let Some(found) = influxdb::variable(&name) else {
+                self.notes.push(format!("{name} is no variable of InfluxDB 1.8"));
+                continue;
+            };
+            let listed = matches!(found.name.0, "graphite.tags" | "graphite.templates");
+            let text = if listed && found.item.is_none() { text.replace(',', "\n") } else { text };
+            let place = (found.instance, found.item);
+            self.add_influxdb(found.name, place, text, &Source::Variable(name));
+        }
+        for (name, text) in own {
             let spec = TABLE.iter().find(|spec| spec.variable() == name).ok_or_else(|| {
                 let all = TABLE.iter().map(Spec::variable).collect::<Vec<_>>();
                 let near = closest(&name, all.iter().map(String::as_str));
@@ -80,6 +114,45 @@ impl Layers {
             self.texts.insert(spec.key, (text, Source::Variable(name)));
         }
         Ok(())
+    }
+
+    fn add_influxdb(
+        &mut self,
+        (name, meaning): influxdb::Name,
+        (instance, item): (Option<usize>, Option<usize>),
+        text: String,
+        source: &Source,
+    ) {
+        let option = match meaning {
+            Meaning::Nothing(why) => {
+                return self.notes.push(format!("{source}: {name} has no meaning here: {why}"));
+            }
+            Meaning::Listener => {
+                return self.listeners.set(name, instance, item, (text, source.clone()));
+            }
+            Meaning::Positive(_) if text == "0" => return,
+            Meaning::Is(option) | Meaning::Positive(option) => option,
+        };
+        let Some(spec) = find(option) else { return };
+        // InfluxDB takes an empty text for one that is not there.
+        if !text.is_empty() || spec.default.is_empty() {
+            let text = influxdb::spell(&text, spec.default);
+            self.texts.insert(spec.key, (text, source.clone()));
+        }
+    }
+
+    /// Ends the layers: what InfluxDB's names say of listeners counts where no own name does.
+    pub fn settle(&mut self) {
+        let outcome = std::mem::take(&mut self.listeners).outcome();
+        for (key, setting) in outcome.options {
+            self.texts.entry(key).or_insert(setting);
+        }
+        self.notes.extend(outcome.notes);
+    }
+
+    /// What of InfluxDB's configuration has no meaning here, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Adds a flag's values; several are joined to a list.
@@ -100,6 +173,45 @@ impl Layers {
         };
         Config::read(text_of)
             .map_err(|(key, error)| format!("{key} ({source}): {error}", source = self.source(key)))
+    }
+}
+
+/// Every value of a file. The tables of InfluxDB's `[http.headers]` and the like are one value.
+fn entries(table: &toml::Table) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let mut section = |name: &str, instance: Option<usize>, inner: &toml::Table| {
+        for (key, value) in inner {
+            all.push(Entry { key: format!("{name}.{key}"), instance, value: value.clone() });
+        }
+    };
+    let mut tops = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => section(name, None, inner),
+            toml::Value::Array(items) if influxdb::REPEATED.contains(&name.as_str()) => {
+                for (number, inner) in items.iter().filter_map(toml::Value::as_table).enumerate() {
+                    section(name, Some(number), inner);
+                }
+            }
+            value => tops.push(Entry { key: name.clone(), instance: None, value: value.clone() }),
+        }
+    }
+    all.extend(tops);
+    all
+}
+
+/// A value as text; `joint` stands between those of a list.
+fn text_of(value: &toml::Value, joint: &str) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(all) => {
+            all.iter().filter_map(|one| one.as_str()).collect::<Vec<_>>().join(joint)
+        }
+        toml::Value::Table(all) => {
+            let pair = |(name, value)| format!("{name}: {}", text_of(value, joint));
+            all.iter().map(pair).collect::<Vec<_>>().join(joint)
+        }
+        other => other.to_string(),
     }
 }
 
@@ -186,6 +298,111 @@ mod tests {
         layers.add_flag(find("cores").unwrap(), &["x".to_owned()]);
         let error = layers.finish().unwrap_err();
         assert!(error.starts_with("cores (flag --cores): expected all"), "{error}");
+    }
+
+    fn read(file: &str, variables: &[(&str, &str)]) -> (Layers, Config) {
+        let mut layers = Layers::default();
+        layers.add_file("influxdb.conf", file).unwrap();
+        let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        layers.add_environment(variables.iter().map(own)).unwrap();
+        layers.settle();
+        let config = layers.finish().unwrap();
+        (layers, config)
+    }
+
+    #[test]
+    fn a_file_of_influxdb_sets_what_it_set_there() {
+        let file = "reporting-disabled = true\n[meta]\ndir = \"/m\"\nretention-autocreate = false\n\
+            [data]\ndir = \"/d\"\nmax-series-per-database = 7\n[coordinator]\nquery-timeout = \"1m0s\"\n\
+            max-select-series = 3\nwrite-timeout = \"\"\n[http]\nbind-address = \":9086\"\n\
+            auth-enabled = true\nmax-row-limit = 12\nmax-connection-limit = 0\nhttps-enabled = true\n\
+            https-certificate = \"/c.pem\"\n[http.headers]\nX-A = \"b\"\n[continuous_queries]\n\
+            run-interval = \"5s\"\n[nonsense]\nx = 1\n[[graphite]]\nenabled = true\n\
+            templates = [\"a.* .host.measurement*\", \"measurement*\"]\n[[graphite]]\nenabled = true\n\
+            bind-address = \":9003\"\nprotocol = \"udp\"\n[[opentsdb]]\nenabled = false\n[[udp]]\n\
+            enabled = true\ndatabase = \"u\"\n";
+        let variables = [
+            ("INFLUXDB_COORDINATOR_MAX_SELECT_SERIES", "4"),
+            ("INFLUXDB_HTTP_PING_AUTH_ENABLED", "1"),
+            ("INFLUXDB_RETENTION_ENABLED", ""),
+            ("INFLUXDB_ADMIN_PASSWORD", "secret"),
+            ("RINGTAIL_QUERY_MAX_ROWS", "13"),
+        ];
+        let (layers, config) = read(file, &variables);
+        let expected = [
+            ("data-dir", "/d"),
+            ("retention.autocreate", "false"),
+            ("retention.enabled", "true"),
+            ("data.max-series-per-database", "7"),
+            ("query.timeout", "1m"),
+            ("query.max-series", "4"),
+            ("query.max-rows", "13"),
+            ("write.timeout", "10s"),
+            ("http.bind", "none"),
+            ("https.bind", "0.0.0.0:9086"),
+            ("https.certificate", "/c.pem"),
+            ("http.auth-enabled", "true"),
+            ("http.ping-auth-enabled", "true"),
+            ("http.max-connections", "16384"),
+            ("http.headers", "X-A: b"),
+            ("continuous-queries.run-interval", "5s"),
+            ("graphite.bind", "0.0.0.0:2003"),
+            ("graphite.udp-bind", "0.0.0.0:9003"),
+            ("graphite.database", "graphite"),
+            ("graphite.templates", "a.* .host.measurement*; measurement*"),
+            ("telnet.bind", "127.0.0.1:4242"),
+        ];
+        for (key, text) in expected {
+            assert_eq!(config.text(key).as_deref(), Some(text), "{key}");
+        }
+        assert_eq!(layers.source("https.bind"), Source::File("influxdb.conf".into()));
+        let notes = layers.notes().join("\n");
+        for words in [
+            "file influxdb.conf: reporting-disabled has no meaning here: nothing is ever reported",
+            "file influxdb.conf: meta.dir has no meaning here: everything stored is under data-dir",
+            "influxdb.conf: nonsense.x is no key of InfluxDB 1.8",
+            "INFLUXDB_ADMIN_PASSWORD is no variable of InfluxDB 1.8",
+            "udp.enabled has no meaning here: no listener takes line protocol over UDP",
+            "graphite.templates differs between listeners: the first one's is used",
+        ] {
+            assert!(notes.contains(words), "{words} in {notes}");
+        }
+        assert!(!notes.contains("secret"));
+        assert_eq!(layers.notes().len(), 6, "{notes}");
+    }
+
+    #[test]
+    fn own_names_win_over_influxdbs() {
+        let file = "[http]\nbind-address = \":1\"\nbind = \"127.0.0.1:2\"\nmax-row-limit = 1\n[query]\nmax-rows = 2";
+        let (_, config) = read(file, &[]);
+        assert_eq!(config.text("http.bind").unwrap(), "127.0.0.1:2");
+        assert_eq!(config.query_max_rows, 2);
+        let variables = [("INFLUXDB_HTTP_BIND_ADDRESS", ":3"), ("RINGTAIL_HTTP_BIND", ":4")];
+        let (layers, config) = read("[http]\nbind-address = \":1\"", &variables);
+        assert_eq!(config.text("http.bind").unwrap(), "0.0.0.0:4");
+        assert_eq!(layers.notes(), [""; 0]);
+        // Of two sources the environment counts.
+        let variables =
+            [("INFLUXDB_HTTP_AUTH_ENABLED", "true"), ("INFLUXDB_HTTP_ENABLED", "false")];
+        let (_, config) = read("[http]\nauth-enabled = false", &variables);
+        assert!(config.http_auth_enabled && config.http_bind.0.is_empty());
+    }
+
+    #[test]
+    fn variables_set_listeners_and_lists() {
+        let variables = [
+            ("INFLUXDB_GRAPHITE_0_ENABLED", "true"),
+            ("INFLUXDB_GRAPHITE_0_TEMPLATES_1", "measurement*"),
+            ("INFLUXDB_GRAPHITE_0_TEMPLATES_0", "a.* .host.measurement*"),
+            ("INFLUXDB_GRAPHITE_0_TAGS", "a=b,c=d"),
+            ("INFLUXDB_OPENTSDB_ENABLED", "t"),
+            ("INFLUXDB_OPENTSDB_DATABASE", "o"),
+        ];
+        let (_, config) = read("", &variables);
+        assert_eq!(config.graphite_templates.0, ["a.* .host.measurement*", "measurement*"]);
+        assert_eq!(config.graphite_tags.0, ["a=b", "c=d"]);
+        assert_eq!(config.text("telnet.bind").unwrap(), "0.0.0.0:4242");
+        assert_eq!(config.telnet_database, "o");
     }
 
     #[test]

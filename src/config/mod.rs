@@ -1,5 +1,6 @@
 //! One table of options that yields TOML keys, environment names, flags and their docs.
 
+pub mod influxdb;
 pub mod kinds;
 pub mod load;
 pub mod options;

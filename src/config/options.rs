@@ -112,6 +112,12 @@ options! {
         "Secret with which JSON Web Tokens are signed; empty = none are accepted.";
     "http.ping-auth-enabled" http_ping_auth_enabled: bool = "false",
         "Whether /ping, /status and /health need credentials as well.";
+    "http.debug-auth-enabled" http_debug_auth_enabled: bool = "false",
+        "Whether /debug/vars and /debug/requests need an administrator as well.";
+    "http.realm" http_realm: String = "InfluxDB",
+        "Realm that is named when credentials are asked for.";
+    "http.headers" http_headers: List = "[]",
+        "Headers of every answer to a route but the debugging ones, Name: value each; outside TOML separated by ;.";
     "http.open-listeners" http_open_listeners: bool = "false",
         "Keep telnet and Graphite, which know no users, open although http.auth-enabled is on.";
     "telnet.database" telnet_database: String = "kairosdb",

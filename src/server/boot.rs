@@ -49,6 +49,7 @@ fn serve_logged(config: Config) -> Result<(), ServeError> {
     let cores = processors.len();
     crate::api::front::graphite_rules(&config)
         .map_err(|error| ServeError::Config(format!("graphite: {error}")))?;
+    crate::api::Extras::read(&config).map_err(ServeError::Config)?;
     let closed = config.http_auth_enabled && !config.http_open_listeners;
     let doors = reserve_doors(&config, cores, closed)?;
     limits::raise_descriptors();

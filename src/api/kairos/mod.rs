@@ -24,7 +24,7 @@ use crate::catalog::Rights;
 use crate::env::{Env, Queue, Task};
 use crate::shard::scan::Want;
 use hyper::body::{Body, Bytes};
-use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::WWW_AUTHENTICATE;
 use hyper::{Method, StatusCode};
 use paths::{Handler, Route};
 use std::rc::Rc;
@@ -119,8 +119,7 @@ async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Opt
         Err(text) => {
             front.doors().http_auth_failures.add(1);
             let mut reply = answer::error(StatusCode::UNAUTHORIZED, &text);
-            let realm = HeaderValue::from_static("Basic realm=\"InfluxDB\"");
-            reply.headers_mut().insert(WWW_AUTHENTICATE, realm);
+            reply.headers_mut().insert(WWW_AUTHENTICATE, front.extras.challenge.clone());
             return Some(reply);
         }
     }
