@@ -1,7 +1,7 @@
 //! InfluxDB's listeners: which of its settings together say where this server listens.
 //!
-//! In: the settings of `[http]`, `[[graphite]]`, `[[opentsdb]]`, `[[udp]]` and `[[collectd]]`, those
-//! of the file first and those of the environment over them. Out: texts of this server's options,
+//! In: the settings of `[http]`, `[[graphite]]`, `[[opentsdb]]`, `[[udp]]` and `[[collectd]]`, those of
+//! the file first and those of the environment over them. Out: texts of options of this server,
 //! and a line for everything that cannot be had.
 
 use super::spell;
