@@ -20,9 +20,16 @@ const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/localhost.key
 const FLAGS: [&str; 6] =
     ["--https-bind", "127.0.0.1:0", "--https-certificate", CERTIFICATE, "--https-private-key", KEY];
 
-fn ask(address: SocketAddr, request: &str, only: &'static SupportedProtocolVersion) -> String {
+type Stream = StreamOwned<ClientConnection, std::net::TcpStream>;
+
+/// A connection to a server whose certificate is one of these.
+fn greet(
+    address: SocketAddr,
+    trusted: Vec<CertificateDer<'static>>,
+    only: &'static SupportedProtocolVersion,
+) -> Stream {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(CERTIFICATE).unwrap()).unwrap();
+    trusted.into_iter().for_each(|one| roots.add(one).unwrap());
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[only])
         .unwrap()
@@ -30,7 +37,12 @@ fn ask(address: SocketAddr, request: &str, only: &'static SupportedProtocolVersi
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
     let client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = StreamOwned::new(client, connect(address));
+    StreamOwned::new(client, connect(address))
+}
+
+fn ask(address: SocketAddr, request: &str, only: &'static SupportedProtocolVersion) -> String {
+    let mut stream =
+        greet(address, vec![CertificateDer::from_pem_file(CERTIFICATE).unwrap()], only);
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = Vec::new();
     let mut part = [0; 4096];
@@ -39,6 +51,99 @@ fn ask(address: SocketAddr, request: &str, only: &'static SupportedProtocolVersi
         text.extend_from_slice(&part[..read]);
     }
     String::from_utf8(text).unwrap()
+}
+
+/// One request on a connection that stays; the first line of the answer, which has no body.
+fn ping(stream: &mut Stream) -> String {
+    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut text = Vec::new();
+    let mut byte = [0; 1];
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap().lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_server_makes_its_certificate_once() {
+    let (_dir, data) = folder();
+    let flags = ["--https-bind", "127.0.0.1:0", "--https-self-signed", "true"];
+    let certificate = data.join("tls/certificate.pem");
+    let mut made = None;
+    for _ in 0..2 {
+        let server = start(&data, &flags);
+        let text = std::fs::read(&certificate).unwrap();
+        assert_eq!(made.get_or_insert(text.clone()), &text);
+        let trusted = vec![CertificateDer::from_pem_file(&certificate).unwrap()];
+        let mut stream = greet(server.door("https"), trusted, &version::TLS13);
+        assert_eq!(ping(&mut stream), "HTTP/1.1 204 No Content");
+        assert_eq!(server.stop().code(), Some(0));
+    }
+}
+
+#[test]
+fn files_are_read_again_and_no_request_is_lost() {
+    let (dir, data) = folder();
+    let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+    let pairs: Vec<_> = (0..4)
+        .map(|_| rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap())
+        .collect();
+    let place = |number: usize| {
+        std::fs::write(&certificate, pairs[number].cert.pem()).unwrap();
+        std::fs::write(&key, pairs[number].signing_key.serialize_pem()).unwrap();
+    };
+    place(0);
+    let names = [certificate.to_str().unwrap(), key.to_str().unwrap()];
+    let flags = ["--https-bind", "127.0.0.1:0", "--https-certificate", names[0]];
+    let server = start(&data, &[&flags[..], &["--https-private-key", names[1]]].concat());
+    let address = server.door("https");
+    let trusted: Vec<CertificateDer<'static>> =
+        pairs.iter().map(|pair| pair.cert.der().clone()).collect();
+    let shown = |stream: &Stream| stream.conn.peer_certificates().unwrap()[0].clone();
+    let begun = std::sync::Barrier::new(3);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asker = || {
+            let mut kept = greet(address, trusted.clone(), &version::TLS12);
+            assert_eq!(ping(&mut kept), "HTTP/1.1 204 No Content");
+            begun.wait();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut fresh = greet(address, trusted.clone(), &version::TLS13);
+                assert_eq!(ping(&mut fresh), "HTTP/1.1 204 No Content");
+                assert_eq!(ping(&mut kept), "HTTP/1.1 204 No Content");
+            }
+            assert_eq!(shown(&kept), trusted[0]);
+        };
+        // They begin before the first change.
+        let mut first = greet(address, trusted.clone(), &version::TLS13);
+        assert_eq!(ping(&mut first), "HTTP/1.1 204 No Content");
+        assert_eq!(shown(&first), trusted[0]);
+        let askers: Vec<_> = (0..2).map(|_| scope.spawn(asker)).collect();
+        begun.wait();
+        for number in 1..pairs.len() {
+            place(number);
+            server.signal("-HUP");
+            let until = std::time::Instant::now() + common::DEADLINE;
+            loop {
+                let mut fresh = greet(address, trusted.clone(), &version::TLS13);
+                assert_eq!(ping(&mut fresh), "HTTP/1.1 204 No Content");
+                if shown(&fresh) == trusted[number] {
+                    break;
+                }
+                assert!(std::time::Instant::now() < until, "the certificate stays");
+            }
+        }
+        // What is no pair changes nothing.
+        std::fs::write(&certificate, "nothing").unwrap();
+        server.signal("-HUP");
+        assert_eq!(ping(&mut first), "HTTP/1.1 204 No Content");
+        let mut fresh = greet(address, trusted.clone(), &version::TLS13);
+        assert_eq!(ping(&mut fresh), "HTTP/1.1 204 No Content");
+        assert_eq!(shown(&fresh), trusted[3]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        askers.into_iter().for_each(|asker| asker.join().unwrap());
+    });
 }
 
 #[test]

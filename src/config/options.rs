@@ -86,6 +86,8 @@ options! {
         "PEM file of the certificate chain of the HTTPS listeners.";
     "https.private-key" https_private_key: String = "",
         "PEM file of its key; empty = in the same file.";
+    "https.self-signed" https_self_signed: bool = "false",
+        "Without https.certificate: make a certificate at the first start, in the data folder (tls/).";
     "telnet.bind" telnet_bind: Addresses = "127.0.0.1:4242",
         "Addresses of the KairosDB telnet listeners, a comma list, or none.";
     "graphite.bind" graphite_bind: Addresses = "none",

@@ -6,7 +6,7 @@
 
 use super::buffers::Buffers;
 use super::connections::Connections;
-use super::tls::Tls;
+use super::tls::{Copy, Tls};
 use super::{Front, http, session};
 use crate::api::watch::Peer;
 use crate::env::notify::Notify;
@@ -35,7 +35,7 @@ pub enum Door {
 #[derive(Clone, Default)]
 pub struct Floor {
     pub connections: Connections,
-    tls: Option<Tls>,
+    tls: Option<Copy>,
     http: Room,
     telnet: Room,
     graphite: Room,
@@ -46,7 +46,7 @@ pub struct Floor {
 impl Floor {
     /// A floor without connections; HTTPS needs `tls`.
     pub fn new(tls: Option<Tls>) -> Floor {
-        Floor { tls, ..Floor::default() }
+        Floor { tls: tls.map(Copy::of), ..Floor::default() }
     }
 
     fn room(&self, door: Door) -> &Room {
@@ -152,7 +152,7 @@ async fn accept_one(front: &Rc<Front>, listener: &TcpListener, door: Door, floor
 async fn serve(
     front: Rc<Front>,
     stream: TcpStream,
-    (door, tls): (Door, Option<Tls>),
+    (door, tls): (Door, Option<Copy>),
     (connection, buffers): (Rc<super::connections::Connection>, Buffers),
 ) {
     // A connection that ended already shows it at the first read.
@@ -163,7 +163,7 @@ async fn serve(
         Door::Https => {
             let Some(tls) = tls else { return };
             // A peer that does not finish its greeting is as silent as any other.
-            let greeting = async { tls.0.accept(stream).await.ok() };
+            let greeting = async { tls.acceptor().accept(stream).await.ok() };
             let ended = async {
                 connection.closing().await;
                 None

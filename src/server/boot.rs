@@ -3,6 +3,7 @@
 //! In: the configuration. Out: how the process ended. Everything that can be refused is refused
 //! before a core is started: options, the folder, the ports.
 
+use super::certificate;
 use super::core::{self, Plan};
 use super::lock::{self, DataDir};
 use super::phase::{Event, Phase, Shared};
@@ -43,9 +44,10 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 fn serve_logged(config: Config) -> Result<(), ServeError> {
-    let tls = tls(&config)?;
+    certificate::check(&config)?;
     let processors = limits::processors(&config.cores)?;
     let data = lock::take(&config.data_dir)?;
+    let tls = certificate::load(&config, &data.path, &hostname())?;
     let cores = processors.len();
     crate::api::front::graphite_rules(&config)
         .map_err(|error| ServeError::Config(format!("graphite: {error}")))?;
@@ -96,26 +98,12 @@ fn reserve_doors(config: &Config, cores: usize, closed: bool) -> Result<Vec<List
     Ok(all)
 }
 
-/// Certificate and key, when there is a listener that needs them.
-fn tls(config: &Config) -> Result<Option<Tls>, ServeError> {
-    if config.https_bind.0.is_empty() {
-        return Ok(None);
-    }
-    let (certificate, key) = (&config.https_certificate, &config.https_private_key);
-    if certificate.is_empty() {
-        let text = "https.bind is set: https.certificate must name a PEM file";
-        return Err(ServeError::Config(text.to_owned()));
-    }
-    let key = if key.is_empty() { certificate } else { key };
-    let loaded = Tls::load(certificate.as_ref(), key.as_ref());
-    loaded.map(Some).map_err(|error| ServeError::Config(format!("https: {error}")))
-}
-
 /// A started process.
 struct Process {
     shared: Arc<Shared>,
     cores: usize,
     stop_timeout: Duration,
+    tls: Option<Tls>,
 }
 
 fn start(
@@ -163,7 +151,7 @@ fn start(
             .map_err(|error| ServeError::io(format_args!("core {number} cannot start"), &error))?;
         watch(handle, events.clone())?;
     }
-    Ok(Process { shared, cores, stop_timeout: config.stop_timeout })
+    Ok(Process { shared, cores, stop_timeout: config.stop_timeout, tls })
 }
 
 fn hostname() -> String {
@@ -212,9 +200,11 @@ fn run(
             process.shared.enter(Phase::Serving);
             match count(inbox, process.cores, |event| matches!(event, Event::Listening)) {
                 Outcome::Done => {
-                    report.print(shards.unwrap_or(0));
+                    let found = process.shared.found();
+                    let administered = found.is_some_and(|one| one.catalog.users().has_admin());
+                    report.print(shards.unwrap_or(0), administered);
                     notify::tell("READY=1\nSTATUS=serving");
-                    wait(inbox)
+                    wait(&process, inbox)
                 }
                 other => other,
             }
@@ -302,12 +292,23 @@ fn count(inbox: &Receiver<Event>, cores: usize, is_it: impl Fn(&Event) -> bool) 
     Outcome::Done
 }
 
-fn wait(inbox: &Receiver<Event>) -> Outcome {
+fn wait(process: &Process, inbox: &Receiver<Event>) -> Outcome {
     loop {
         let Ok(event) = inbox.recv() else { return lost() };
-        if let Some(outcome) = ending(event) {
+        if matches!(event, Event::Reload) {
+            reload(process.tls.as_ref());
+        } else if let Some(outcome) = ending(event) {
             return outcome;
         }
+    }
+}
+
+/// Reads the certificate again; one that cannot be read leaves the one that is in use.
+fn reload(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => eprintln!("ringtail: SIGHUP: there is no certificate to read again"),
+        Some(Ok(())) => eprintln!("ringtail: SIGHUP: the certificate was read again"),
+        Some(Err(error)) => eprintln!("ringtail: SIGHUP: the certificate stays: {error}"),
     }
 }
 

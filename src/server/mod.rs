@@ -10,6 +10,7 @@
 //! The main thread only waits: for events of the cores and for signals.
 
 mod boot;
+mod certificate;
 mod core;
 mod limits;
 pub(crate) mod lock;

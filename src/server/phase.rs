@@ -69,6 +69,8 @@ impl Shared {
 pub enum Event {
     /// SIGTERM or SIGINT.
     Signal,
+    /// SIGHUP.
+    Reload,
     /// The store was read.
     StoreFound { shards: u32 },
     /// A shard is open; what its start met, if there is something to say.

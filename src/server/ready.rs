@@ -22,13 +22,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Prints it; a closed standard output is no reason to stop.
-    pub fn print(&self, shards: u32) {
+    /// Prints it; `administered` says whether there is an administrator. A closed standard output is no reason to stop.
+    pub fn print(&self, shards: u32, administered: bool) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(self.text(shards).as_bytes()).and_then(|()| out.flush());
+        let _ =
+            out.write_all(self.text(shards, administered).as_bytes()).and_then(|()| out.flush());
     }
 
-    fn text(&self, shards: u32) -> String {
+    fn text(&self, shards: u32, administered: bool) -> String {
         let mut lines = vec![format!("ringtail {}", env!("CARGO_PKG_VERSION"))];
         let door = |(name, address): &(&str, SocketAddr)| format!("listening  {name} {address}");
         lines.extend(self.doors.iter().map(door));
@@ -49,14 +50,29 @@ impl Report {
         };
         lines.push(format!("durability {durability}"));
         lines.push(format!("data       {}", self.data.display()));
-        let open = self.doors.iter().find(|(_, address)| !address.ip().is_loopback());
-        if let Some((_, address)) = open.filter(|_| !self.users) {
-            lines.push(format!(
-                "warning    {address} is open to other machines, without a password"
-            ));
-        }
+        lines.extend(self.warning(administered));
         lines.push("ready\n".to_owned());
         lines.join("\n")
+    }
+
+    /// What other machines can reach without a password.
+    fn warning(&self, administered: bool) -> Option<String> {
+        let asks = |name: &str| self.users && matches!(name, "http" | "https");
+        let reached = |address: &SocketAddr| !address.ip().is_loopback();
+        let list = |chosen: &dyn Fn(&str) -> bool| {
+            let doors = self.doors.iter().filter(|(name, at)| chosen(name) && reached(at));
+            doors.map(|(name, at)| format!("{name} {at}")).collect::<Vec<_>>().join(", ")
+        };
+        let open = list(&|name| !asks(name));
+        if !open.is_empty() {
+            return Some(format!(
+                "warning    open to other machines without a password: {open} (http.auth-enabled)"
+            ));
+        }
+        let early = list(&|name| asks(name));
+        (!early.is_empty() && !administered).then(|| {
+            format!("warning    open to everybody until there is an administrator: {early}")
+        })
     }
 }
 
@@ -76,12 +92,19 @@ mod tests {
             closed: false,
             users: false,
         };
-        let text = report.text(4);
+        let text = report.text(4, false);
         assert!(
             text.contains("\nlistening  http 127.0.0.1:8086\nshards     4 on 2 cores (pinned)\n")
         );
         assert!(text.ends_with("\nready\n") && !text.contains("warning"));
         report.doors.push(("telnet", "0.0.0.0:4242".parse().unwrap()));
-        assert!(report.text(4).contains("warning    0.0.0.0:4242 is open"));
+        let warned = report.text(4, true);
+        let expected = "warning    open to other machines without a password: telnet 0.0.0.0:4242";
+        assert!(warned.contains(expected), "{warned}");
+        report.doors = vec![("https", "0.0.0.0:3242".parse().unwrap())];
+        report.users = true;
+        let early = report.text(4, false);
+        assert!(early.contains("until there is an administrator: https 0.0.0.0:3242\n"), "{early}");
+        assert!(!report.text(4, true).contains("warning"));
     }
 }

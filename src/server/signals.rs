@@ -1,9 +1,10 @@
-//! SIGTERM and SIGINT: the first asks the server to finish, the second ends it at once.
+//! SIGTERM and SIGINT: the first asks the server to finish, the second ends it at once. SIGHUP has
+//! the files of the certificate read again.
 
 use super::ServeError;
 use super::phase::Event;
 use crate::logging::{self, Level};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -16,15 +17,19 @@ const FLUSH: Duration = Duration::from_millis(200);
 /// Watches for signals in a thread of its own.
 pub fn watch(events: Sender<Event>) -> Result<(), ServeError> {
     let failed = |error: std::io::Error| ServeError::io("signals cannot be watched", &error);
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
     let watch = move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut asked = false;
+        for signal in signals.forever() {
+            let reload = signal == SIGHUP;
+            if asked && !reload {
                 logging::log(Level::Warn, "server", || "second signal, leaving at once".to_owned());
                 logging::flush(FLUSH);
                 std::process::exit(FORCED);
             }
-            if events.send(Event::Signal).is_err() {
+            asked |= !reload;
+            let event = if reload { Event::Reload } else { Event::Signal };
+            if events.send(event).is_err() {
                 return;
             }
         }

@@ -1,6 +1,6 @@
 //! InfluxDB's listeners: which of its settings together say where this server listens.
 //!
-//! In: the settings of `[http]`, `[[graphite]]`, `[[opentsdb]]`, `[[udp]]` and `[[collectd]]`, those of
+//! In: the settings of `[http]`, `[[graphite]]`, `[[opentsdb]]`, `[[udp]]` and `[[collectd]]`: of
 //! the file first and those of the environment over them. Out: texts of options of this server,
 //! and a line for everything that cannot be had.
 
