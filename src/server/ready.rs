@@ -22,8 +22,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Prints it; `administered` says whether there is an administrator. A closed standard output is
-    /// no reason to stop.
+    /// Prints it; `administered` says whether there is an administrator. A closed standard output
+    /// is no reason to stop.
     pub fn print(&self, shards: u32, administered: bool) {
         let mut out = std::io::stdout().lock();
         let _ =
