@@ -7,6 +7,7 @@ use super::auth::Known;
 use super::extras::Extras;
 use super::passwords::Passwords;
 use super::request_id::Ids;
+use super::services::Own;
 use super::subscriber::Outlets;
 use crate::config::Config;
 use crate::env::Env;
@@ -62,7 +63,7 @@ pub struct Front<E: Env> {
     /// The process as queries see it.
     pub server: Rc<Server>,
     /// Queues of copies for subscribers.
-    pub outlets: Outlets,
+    pub outlets: Rc<Outlets>,
     /// Passwords that were found right.
     pub(super) known: Known,
     pub(super) cache: RefCell<SeriesCache>,
@@ -84,11 +85,18 @@ impl<E: Env> Front<E> {
         // The configuration was checked before a core was started.
         let graphite_rules = graphite_rules(&facts.config).unwrap_or_default();
         let extras = Extras::read(&facts.config).unwrap_or_default();
-        let services = Box::new(Passwords::new(env.clone()));
+        let outlets = Rc::new(Outlets::default());
+        let services = Box::new(Own {
+            env: env.clone(),
+            passwords: Passwords::new(env.clone()),
+            outlets: outlets.clone(),
+            cluster: cluster.clone(),
+            facts: facts.clone(),
+        });
         let ids = Ids::new(env.random(), env.random());
         let known = Known::new(|| env.random());
         Front {
-            outlets: Outlets::default(),
+            outlets,
             known,
             env,
             cluster,

@@ -28,6 +28,7 @@ mod query;
 pub mod reply;
 mod request_id;
 pub mod routes;
+mod services;
 pub mod stream;
 pub mod subscriber;
 mod vars;

@@ -7,7 +7,7 @@
 
 use crate::env::Env;
 use crate::env::notify::Gate;
-use crate::query::{Later, Services};
+use crate::query::Later;
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -30,14 +30,9 @@ impl<E: Env> Passwords<E> {
     pub fn new(env: E) -> Passwords<E> {
         Passwords { env, gate: Gate::default() }
     }
-}
 
-impl<E: Env> Services for Passwords<E> {
-    fn now_mono(&self) -> u64 {
-        self.env.now_mono()
-    }
-
-    fn hash(&self, password: &str) -> Later<String> {
+    /// As `Services::hash`.
+    pub fn hash(&self, password: &str) -> Later<String> {
         let (env, gate, password) = (self.env.clone(), self.gate.clone(), password.to_owned());
         Box::pin(async move {
             let _pass = gate.enter().await;
@@ -46,7 +41,8 @@ impl<E: Env> Services for Passwords<E> {
         })
     }
 
-    fn verify(&self, password: &str, hash: &str) -> Later<bool> {
+    /// As `Services::verify`.
+    pub fn verify(&self, password: &str, hash: &str) -> Later<bool> {
         let (env, gate) = (self.env.clone(), self.gate.clone());
         let (password, hash) = (password.to_owned(), hash.to_owned());
         Box::pin(async move {

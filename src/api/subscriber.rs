@@ -10,7 +10,8 @@ use crate::env::notify::Notify;
 use crate::model::FixedMap;
 use crate::protocol::Target;
 use crate::protocol::line::{Precision, stamp};
-use crate::query::Destination;
+use crate::query::{Destination, Facts};
+use crate::route::Cluster;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -122,47 +123,64 @@ impl Outlets {
     }
 }
 
-impl<E: Env> Front<E> {
-    /// Sends a stored body on to the subscribers of its policy.
-    pub(super) fn forward(&self, target: Target, precision: Precision, body: &[u8]) {
-        let catalog = self.cluster.catalog();
+impl Outlets {
+    /// Whether somebody is subscribed to what is written to a policy.
+    pub fn wanted(&self, cluster: &Cluster, facts: &Facts, target: Target) -> bool {
+        let catalog = cluster.catalog();
         let standing = catalog.standing();
-        if self.outlets.version.replace(catalog.version()) != catalog.version() {
+        if self.version.replace(catalog.version()) != catalog.version() {
             let all = standing.all_subscriptions().iter();
             let urls = all.flat_map(|one| one.destinations.iter().map(String::as_str)).collect();
-            self.outlets.keep(&urls);
+            self.keep(&urls);
         }
-        if !self.config().subscriber_enabled || standing.subscriptions(target.policy).count() == 0 {
-            return;
-        }
+        facts.config.subscriber_enabled && standing.subscriptions(target.policy).count() > 0
+    }
+
+    /// Sends lines with times in ns, so many points, to the subscribers of a policy.
+    pub fn send(
+        &self,
+        cluster: &Cluster,
+        facts: &Facts,
+        target: Target,
+        (lines, points): (Vec<u8>, u64),
+    ) {
+        let catalog = cluster.catalog();
         let db = catalog.database_by_id(target.db).map(|db| db.name.as_str());
         let rp = catalog.policy_by_id(target.policy).map(|policy| policy.spec.name.as_str());
         let (Some(db), Some(rp)) = (db, rp) else { return };
-        let mut lines = Vec::with_capacity(body.len());
-        let points = stamp::stamp(body, precision, self.env.now_wall(), &mut lines);
         if points == 0 {
             return;
         }
+        let room = usize::try_from(facts.config.subscriber_queue_size.0).unwrap_or(usize::MAX);
+        let doors = facts.doors.get(cluster.mesh().here().0 as usize);
         let parcel = Parcel { db: db.into(), rp: rp.into(), lines: lines.into(), points };
-        for subscription in standing.subscriptions(target.policy) {
+        for subscription in catalog.standing().subscriptions(target.policy) {
             let all = subscription.destinations.iter();
-            let turn = self.outlets.turn.replace(self.outlets.turn.get().wrapping_add(1));
+            let turn = self.turn.replace(self.turn.get().wrapping_add(1));
             let (skip, take) = match subscription.all {
                 true => (0, usize::MAX),
                 false => (turn % subscription.destinations.len().max(1), 1),
             };
-            all.skip(skip).take(take).for_each(|url| self.send_to(url, &parcel));
+            for url in all.skip(skip).take(take) {
+                let outlet = self.outlet(url);
+                let taken = outlet.is_some_and(|outlet| outlet.push(parcel.clone(), room));
+                let Some(doors) = doors else { continue };
+                if taken { &doors.subscriber_taken } else { &doors.subscriber_dropped }.add(1);
+            }
         }
     }
+}
 
-    fn send_to(&self, url: &str, parcel: &Parcel) {
-        let room = usize::try_from(self.config().subscriber_queue_size.0).unwrap_or(usize::MAX);
-        let outlet = self.outlets.outlet(url);
-        if outlet.is_some_and(|outlet| outlet.push(parcel.clone(), room)) {
-            self.doors().subscriber_taken.add(1);
-        } else {
-            self.doors().subscriber_dropped.add(1);
+impl<E: Env> Front<E> {
+    /// Sends a stored body on to the subscribers of its policy.
+    pub(super) fn forward(&self, target: Target, precision: Precision, body: &[u8]) {
+        let facts = &self.server.facts;
+        if !self.outlets.wanted(&self.cluster, facts, target) {
+            return;
         }
+        let mut lines = Vec::with_capacity(body.len());
+        let points = stamp::stamp(body, precision, self.env.now_wall(), &mut lines);
+        self.outlets.send(&self.cluster, facts, target, (lines, points));
     }
 }
 

@@ -2,6 +2,7 @@
 //! work that a query cannot do itself. Told by SHOW DIAGNOSTICS, SHOW STATS and `/debug`.
 
 use crate::config::Config;
+use crate::protocol::Target;
 use crate::stats::AllDoors;
 use std::future::Future;
 use std::pin::Pin;
@@ -42,4 +43,10 @@ pub trait Services {
 
     /// Whether a hash is of this password; off the core as well.
     fn verify(&self, password: &str, hash: &str) -> Later<bool>;
+
+    /// Whether somebody is subscribed to what is written to a policy.
+    fn wants_copies(&self, target: Target) -> bool;
+
+    /// Sends lines with times in ns, so many points, to the subscribers of a policy.
+    fn copy(&self, target: Target, lines: Vec<u8>, points: u64);
 }

@@ -9,6 +9,7 @@ mod exact;
 mod fast;
 mod fields;
 mod key;
+pub mod print;
 pub(super) mod report;
 mod split;
 pub mod stamp;

@@ -12,6 +12,7 @@ use super::super::{Context, QueryError};
 use crate::catalog::CatalogError;
 use crate::influxql::ast::{Expr, Select, Target as Named};
 use crate::protocol::batcher::Datum;
+use crate::protocol::line::print::print;
 use crate::protocol::points::{Point, Points, Put};
 use crate::protocol::{Batcher, Target};
 use crate::query::plan::columns::key_arguments;
@@ -105,18 +106,26 @@ impl<'a> Into<'a> {
     /// Writes some series; `None` when it has to be done again.
     async fn attempt(&mut self, waiting: &[Series]) -> Result<Option<u64>, QueryError> {
         let cluster = self.context.cluster;
-        let (unknown, refused) = {
+        let (unknown, refused, lines) = {
             let catalog = cluster.catalog();
             self.batcher.begin(self.target);
             let now_ns = self.context.options.now_ns;
             self.batcher.enter(&catalog, now_ns, cluster.shard_count());
             let (batcher, cache) = (&mut self.batcher, &mut self.cache);
             let mut points = Points { batcher, catalog: &catalog, cache };
-            let mut made = Made::default();
+            let services = &self.context.options.server.services;
+            let lines = services.wants_copies(self.target).then(Vec::new);
+            let mut made = Made { lines, ..Made::default() };
             let name = self.named.name.as_deref().map(str::as_bytes);
+<<<<<<< HEAD
             let to = (name, self.keys.as_slice());
             waiting.iter().for_each(|series| put_all(series, to, &mut points, &mut made));
             (made.unknown.then(|| points.missing()), made.refused)
+=======
+            waiting.iter().for_each(|series| put_all(series, name, &mut points, &mut made));
+            let unknown = made.unknown.then(|| points.missing());
+            (unknown, made.refused, made.lines)
+>>>>>>> 72253f2 (Send what queries write to subscribers, as every other write; test continuous queries from end to end)
         };
         if let Some(missing) = unknown {
             let command = missing.resolve(self.target.policy, false);
@@ -143,6 +152,9 @@ impl<'a> Into<'a> {
                 Err(WriteError::Stale) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
+        }
+        if let Some(lines) = lines {
+            self.context.options.server.services.copy(self.target, lines, outcome.rows);
         }
         if let Some((text, rows)) = refused {
             let text = String::from_utf8_lossy(&text);
@@ -179,6 +191,8 @@ struct Made {
     unknown: bool,
     /// Why some cannot be stored: the first reason, and how many.
     refused: Option<(Vec<u8>, u64)>,
+    /// The stored ones as line protocol, when somebody wants copies.
+    lines: Option<Vec<u8>>,
 }
 
 /// The tags among the arguments of top() and bottom().
@@ -230,10 +244,20 @@ fn put_all(
         if fields.is_empty() || !whole {
             continue;
         }
+<<<<<<< HEAD
         tags.sort_unstable();
         tags.dedup_by_key(|(key, _)| *key);
         match points.put(&Point { measurement, tags: &tags, time: *time, fields: &fields }) {
             Put::Stored => {}
+=======
+        let point = Point { measurement, tags: &tags, time: *time, fields: &fields };
+        match points.put(&point) {
+            Put::Stored => {
+                if let Some(lines) = &mut made.lines {
+                    print(&point, lines);
+                }
+            }
+>>>>>>> 72253f2 (Send what queries write to subscribers, as every other write; test continuous queries from end to end)
             Put::Unknown => made.unknown = true,
             Put::Refused(text) => made.refused.get_or_insert((text, 0)).1 += 1,
         }
