@@ -141,6 +141,108 @@ fn influx_node() {
 }
 
 #[test]
+fn frames_of_pandas() {
+    let (_dir, server) = server();
+    if has("the Python package pandas", python().args(["-c", "import pandas"])) {
+        run_python(&server, "influxdb", "influxdb_frames.py", &["http"]);
+    }
+}
+
+/// The shell of InfluxDB with its arguments; `None` when it is not installed.
+fn shell(server: &Server) -> Option<Command> {
+    let mut shell = Command::new("influx");
+    shell.args(["-host", "127.0.0.1", "-port", &server.http.port().to_string()]);
+    has("influx (influxdb-client)", Command::new("influx").arg("-version")).then_some(shell)
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned());
+    assert!(output.status.success(), "{command:?}: {}", text.concat());
+    text[0].clone()
+}
+
+const IMPORT: &str = "# DDL
+CREATE DATABASE imported
+CREATE RETENTION POLICY short ON imported DURATION 0s REPLICATION 1
+
+# DML
+# CONTEXT-DATABASE: imported
+# CONTEXT-RETENTION-POLICY: short
+
+cpu,host=a v=1 1609459200
+cpu,host=b v=2.5 1609459201
+cpu,host=c s=\"x y\" 1609459202
+";
+
+#[test]
+fn the_shell_imports_and_prints_every_format() {
+    let (dir, server) = server();
+    let Some(mut import) = shell(&server) else { return };
+    let file = dir.path().join("import");
+    std::fs::write(&file, IMPORT).unwrap();
+    run(import.args(["-import", "-precision", "s", "-path"]).arg(&file));
+    let ask = |flags: &[&str], text: &str| {
+        let mut shell = shell(&server).unwrap();
+        printed(shell.args(["-database", "imported", "-execute", text]).args(flags))
+    };
+    let all = "SELECT * FROM short.cpu; SHOW MEASUREMENTS";
+    assert_eq!(
+        ask(&["-format", "csv", "-precision", "s"], all),
+        "name,time,host,s,v\ncpu,1609459200,a,,1\ncpu,1609459201,b,,2.5\ncpu,1609459202,c,x y,\n\
+         name,name\nmeasurements,cpu\n"
+    );
+    assert_eq!(
+        ask(&["-format", "json", "-precision", "rfc3339"], "SELECT v FROM short.cpu"),
+        "{\"results\":[{\"series\":[{\"name\":\"cpu\",\"columns\":[\"time\",\"v\"],\"values\":\
+         [[\"2021-01-01T00:00:00Z\",1],[\"2021-01-01T00:00:01Z\",2.5]]}]}]}\n"
+    );
+    let column = ask(&["-format", "column", "-precision", "ms"], all);
+    let lines: Vec<&str> = column.lines().map(str::trim_end).collect();
+    let expected = [
+        "name: cpu",
+        "time          host s   v",
+        "----          ---- -   -",
+        "1609459200000 a        1",
+        "1609459201000 b        2.5",
+        "1609459202000 c    x y",
+    ];
+    assert_eq!(lines[..6], expected, "{column}");
+    let mut broken = shell(&server).unwrap();
+    let broken = broken.args(["-execute", "SELECT nope("]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(broken.status.code(), Some(1));
+    let said = [broken.stdout, broken.stderr].concat();
+    assert!(String::from_utf8_lossy(&said).contains("ERR: error parsing query: found EOF"));
+}
+
+#[test]
+fn the_shell_takes_statements_from_a_pipe() {
+    let (_dir, server) = server();
+    let Some(mut shell) = shell(&server) else { return };
+    server.query("", "CREATE DATABASE piped");
+    assert_eq!(server.post("/write?db=piped", b"cpu v=1 1\ncpu v=2 2").status, 204);
+    let shell = shell.args(["-database", "piped", "-format", "csv"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let text = b"SELECT v FROM cpu; SELECT sum(v) FROM cpu;\nSHOW MEASUREMENTS\n";
+    shell.stdin.take().unwrap().write_all(text).unwrap();
+    let output = shell.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected =
+        "name,time,v\ncpu,1,1\ncpu,2,2\nname,time,sum\ncpu,0,3\nname,name\nmeasurements,cpu\n";
+    assert_eq!((text.replace("\n\n", "\n").as_str(), output.status.success()), (expected, true));
+}
+
+#[test]
+fn the_shell_on_a_terminal() {
+    let (_dir, server) = server();
+    if shell(&server).is_some() && has("python3", Command::new("python3").arg("--version")) {
+        let port = server.http.port().to_string();
+        let script = here().join("influx_shell.py");
+        run(Command::new("python3").arg(script).args(["127.0.0.1", &port]));
+    }
+}
+
+#[test]
 fn netcat_as_in_the_example_of_kairosdb() {
     let (_dir, server) = server();
     if !has("netcat (nc)", Command::new("nc").arg("-h")) {

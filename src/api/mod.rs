@@ -14,6 +14,7 @@ mod extras;
 mod form;
 pub mod front;
 mod gzip;
+mod head;
 pub mod ingest;
 mod join;
 mod kairos;

@@ -9,7 +9,9 @@ use super::params::Params;
 use super::reply::{self, Reply, TEXT};
 use super::watch::Peer;
 use super::write::Version;
-use super::{access, debug, kairos, metrics, ping, pprof, prometheus, query, vars, watch, write};
+use super::{
+    access, debug, head, kairos, metrics, ping, pprof, prometheus, query, vars, watch, write,
+};
 use crate::encode::Format;
 use crate::env::Env;
 use hyper::body::{Body, Bytes};
@@ -173,6 +175,9 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let (parts, body) = request.into_parts();
+    if let Some((status, text)) = head::broken(&parts) {
+        return with_version(head::refuse(status, text));
+    }
     let path = parts.uri.path();
     let known = ROUTES.iter().find(|route| route.path == path);
     if known.is_none() && path.starts_with(kairos::PREFIX) {
