@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn only_what_has_one_meaning_goes_on() {
-        let cases: [(&[(&str, &str)], Option<u16>); 7] = [
+        type Case<'c> = (&'c [(&'c str, &'c str)], Option<u16>);
+        let cases: [Case<'_>; 7] = [
             (&[("host", "x")], None),
             (&[], Some(400)),
             (&[("host", "x"), ("host", "x")], Some(400)),
