@@ -1,8 +1,8 @@
 //! Requests and their answers, as examples: those of the HTTP API's document, and what clients and
 //! dashboards are known to send.
 //!
-//! In: the files of `tests/http`, each asked of a new server from its first case to its last. A case
-//! is `== name`, a request, and its answer:
+//! In: the files of `tests/http`, each asked of a new server from its first case to its last. A
+//! case is `== name`, a request, and its answer:
 //!
 //! ```text
 //! POST /query?db=d        the request line

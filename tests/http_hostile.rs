@@ -1,5 +1,5 @@
-//! Requests that are wrong, or mean harm: each gets its status, and the connection is either as good
-//! as before or closed. Nothing that follows a broken request is taken for a request.
+//! Requests that are wrong, or mean harm: each gets its status, and the connection is either as
+//! good as before or closed. Nothing that follows a broken request is taken for a request.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
