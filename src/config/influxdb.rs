@@ -38,7 +38,7 @@ const ONE_FOLDER: &str = "everything stored is under data-dir";
 const INDEX: &str = "the index has one form, in memory and durable";
 const SEGMENTS: &str = "data is packed in the background, day by day (compact.idle)";
 const FLUSH: &str = "head.max-size and head.max-age say when rows leave memory";
-const LOG: &str = "the log goes to standard error as it is";
+const LOG: &str = "logging.level says what is logged";
 const WRITES: &str = "writes that are too many wait (write.timeout, mesh.in-flight)";
 const SHARD_GROUPS: &str = "partitions are made when the first point needs them";
 const NO_FLUX: &str = "there is no Flux";
@@ -83,7 +83,7 @@ pub const NAMES: &[Name] = &[
     ("coordinator.write-timeout", Is("write.timeout")),
     ("coordinator.max-concurrent-queries", Is("query.max-concurrent")),
     ("coordinator.query-timeout", Is("query.timeout")),
-    ("coordinator.log-queries-after", Nothing("slow queries are not logged; SHOW QUERIES lists")),
+    ("coordinator.log-queries-after", Is("query.log-after")),
     ("coordinator.log-timedout-queries", Nothing(LOG)),
     ("coordinator.max-select-point", Is("query.max-points")),
     ("coordinator.max-select-series", Is("query.max-series")),
@@ -116,11 +116,14 @@ pub const NAMES: &[Name] = &[
     ("http.max-enqueued-write-limit", Nothing(WRITES)),
     ("http.enqueued-write-timeout", Nothing(WRITES)),
     ("http.headers", Is("http.headers")),
-    ("http.log-enabled", Nothing("requests are counted (/debug/vars), not logged")),
-    ("http.suppress-write-log", Nothing("requests are counted (/debug/vars), not logged")),
-    ("http.access-log-path", Nothing("requests are counted (/debug/vars), not logged")),
-    ("http.access-log-status-filters", Nothing("requests are counted (/debug/vars), not logged")),
-    ("http.write-tracing", Nothing("requests are counted (/debug/vars), not logged")),
+    ("http.log-enabled", Is("http.log-enabled")),
+    ("http.suppress-write-log", Is("http.suppress-write-log")),
+    ("http.access-log-path", Nothing("requests are logged to standard error (http.log-enabled)")),
+    (
+        "http.access-log-status-filters",
+        Nothing("requests are logged to standard error (http.log-enabled)"),
+    ),
+    ("http.write-tracing", Nothing("requests are logged to standard error (http.log-enabled)")),
     ("http.pprof-enabled", Nothing("/debug/pprof is always there, for administrators")),
     ("http.debug-pprof-enabled", Nothing("/debug/pprof is there once the server is ready")),
     ("http.flux-enabled", Nothing(NO_FLUX)),
@@ -133,8 +136,8 @@ pub const NAMES: &[Name] = &[
     ("ifql.enabled", Nothing(NO_FLUX)),
     ("ifql.log-enabled", Nothing(NO_FLUX)),
     ("ifql.bind-address", Nothing(NO_FLUX)),
-    ("logging.format", Nothing(LOG)),
-    ("logging.level", Nothing(LOG)),
+    ("logging.format", Is("logging.format")),
+    ("logging.level", Is("logging.level")),
     ("logging.suppress-logo", Nothing(LOG)),
     ("subscriber.enabled", Is("subscriber.enabled")),
     ("subscriber.http-timeout", Nothing(COPIES)),

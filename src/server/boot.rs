@@ -305,10 +305,11 @@ fn wait(process: &Process, inbox: &Receiver<Event>) -> Outcome {
 
 /// Reads the certificate again; one that cannot be read leaves the one that is in use.
 fn reload(tls: Option<&Tls>) {
+    let note = |text| logging::log(Level::Warn, "server", || format!("SIGHUP: {text}"));
     match tls.map(Tls::reload) {
-        None => eprintln!("ringtail: SIGHUP: there is no certificate to read again"),
-        Some(Ok(())) => eprintln!("ringtail: SIGHUP: the certificate was read again"),
-        Some(Err(error)) => eprintln!("ringtail: SIGHUP: the certificate stays: {error}"),
+        None => note("there is no certificate to read again".to_owned()),
+        Some(Ok(())) => note("the certificate was read again".to_owned()),
+        Some(Err(error)) => note(format!("the certificate stays: {error}")),
     }
 }
 

@@ -9,6 +9,7 @@
 use super::ServeError;
 use crate::config::Config;
 use crate::listen::tls::Tls;
+use crate::logging::{self, Level};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -55,7 +56,8 @@ fn own(config: &Config, dir: &Path, hostname: &str) -> Result<(PathBuf, PathBuf)
         std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
         place(&key, &secret).map_err(|error| failed(&error))?;
         place(&certificate, &chain).map_err(|error| failed(&error))?;
-        eprintln!("ringtail: made a self-signed certificate: {}", certificate.display());
+        let made = || format!("made a self-signed certificate: {}", certificate.display());
+        logging::log(Level::Info, "server", made);
     }
     Ok((certificate, key))
 }
