@@ -117,15 +117,10 @@ impl<'a> Into<'a> {
             let lines = services.wants_copies(self.target).then(Vec::new);
             let mut made = Made { lines, ..Made::default() };
             let name = self.named.name.as_deref().map(str::as_bytes);
-<<<<<<< HEAD
             let to = (name, self.keys.as_slice());
             waiting.iter().for_each(|series| put_all(series, to, &mut points, &mut made));
-            (made.unknown.then(|| points.missing()), made.refused)
-=======
-            waiting.iter().for_each(|series| put_all(series, name, &mut points, &mut made));
             let unknown = made.unknown.then(|| points.missing());
             (unknown, made.refused, made.lines)
->>>>>>> 72253f2 (Send what queries write to subscribers, as every other write; test continuous queries from end to end)
         };
         if let Some(missing) = unknown {
             let command = missing.resolve(self.target.policy, false);
@@ -244,12 +239,8 @@ fn put_all(
         if fields.is_empty() || !whole {
             continue;
         }
-<<<<<<< HEAD
         tags.sort_unstable();
         tags.dedup_by_key(|(key, _)| *key);
-        match points.put(&Point { measurement, tags: &tags, time: *time, fields: &fields }) {
-            Put::Stored => {}
-=======
         let point = Point { measurement, tags: &tags, time: *time, fields: &fields };
         match points.put(&point) {
             Put::Stored => {
@@ -257,7 +248,6 @@ fn put_all(
                     print(&point, lines);
                 }
             }
->>>>>>> 72253f2 (Send what queries write to subscribers, as every other write; test continuous queries from end to end)
             Put::Unknown => made.unknown = true,
             Put::Refused(text) => made.refused.get_or_insert((text, 0)).1 += 1,
         }
