@@ -17,6 +17,7 @@ use hyper::StatusCode;
 use roaring::RoaringBitmap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -148,7 +149,8 @@ async fn results<E: Env>(front: &Front<E>, lists: &[Strings]) -> Reply {
         heads.map(|(which, list)| Reverse((list.get(0), which, 0))).collect();
     let mut last: Option<&[u8]> = None;
     let mut written = 0usize;
-    while let Some(Reverse((name, which, at))) = heap.pop() {
+    while let Some(mut least) = heap.peek_mut() {
+        let Reverse((name, which, at)) = *least;
         if last != Some(name) {
             if last.is_some() {
                 body.push(b',');
@@ -156,8 +158,13 @@ async fn results<E: Env>(front: &Front<E>, lists: &[Strings]) -> Reply {
             scalar::string(name, &mut body);
             last = Some(name);
         }
-        if let Some(list) = lists.get(which).filter(|list| at + 1 < list.len()) {
-            heap.push(Reverse((list.get(at + 1), which, at + 1)));
+        // The next of the same list sinks from the top: one way through the heap, not two.
+        match lists.get(which).filter(|list| at + 1 < list.len()) {
+            Some(list) => {
+                *least = Reverse((list.get(at + 1), which, at + 1));
+                drop(least);
+            }
+            None => drop(PeekMut::pop(least)),
         }
         written += 1;
         if written.is_multiple_of(SLICE_NAMES) {
