@@ -120,7 +120,7 @@ pub fn integer_config(values: &[i64]) -> ChunkConfig {
     let mut series = sample.to_vec();
     let mut best = (spread_bits(&series), 0);
     for order in 1..=2 {
-        series = series.windows(2).map(|pair| step(pair)).collect();
+        series = series.windows(2).map(step).collect();
         best = best.min((spread_bits(&series), order));
     }
     let delta = match best.1 {

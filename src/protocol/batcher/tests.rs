@@ -120,9 +120,10 @@ fn buffers_come_back() {
 fn what_was_dropped_is_made_anew_although_the_cache_knows_it() {
     use crate::protocol::Rejects;
     use crate::protocol::testkit::Core;
+    type Door<'a> = &'a dyn Fn(&mut Core, &mut Rejects);
     let telnet = b"put m 1 2 a=b\nput m 2 2.5 a=b\n";
     let kairos = br#"[{"name":"m","tags":{"a":"b"},"datapoints":[[1,2],[2,2.5]]}]"#;
-    let doors: [&dyn Fn(&mut Core, &mut Rejects); 3] = [
+    let doors: [Door<'_>; 3] = [
         &|core, rejects| _ = core.decode_telnet(telnet, &[], rejects),
         &|core, _| _ = core.decode_kairos(kairos, &[]),
         &|core, rejects| _ = core.decode_graphite(b"m 1 1\nm 2.5 2\n", &[], rejects),
