@@ -1,6 +1,6 @@
 //! EXPLAIN and EXPLAIN ANALYZE over real sockets: what would be read, and what was.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -9,8 +9,8 @@ use common::{Server, folder, read_answer, send, start};
 /// The lines of an answer of one column.
 fn lines(server: &Server, statement: &str) -> Vec<String> {
     let answer = server.query("d", statement);
-    let rows = answer.split_once("\"values\":[[\"").expect(&answer).1;
-    let rows = rows.split_once("\"]]").expect(&answer).0;
+    let rows = answer.split_once("\"values\":[[\"").unwrap_or_else(|| panic!("{answer}")).1;
+    let rows = rows.split_once("\"]]").unwrap_or_else(|| panic!("{answer}")).0;
     rows.split("\"],[\"").map(str::to_owned).collect()
 }
 

@@ -10,6 +10,7 @@ use super::ServeError;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// A TCP connection silent for so long is asked whether its peer is still there, and given up after
 /// some unanswered questions (s, s, number).
@@ -22,6 +23,10 @@ pub enum Kind {
     /// Datagrams, with a receive buffer of so many bytes.
     Udp(u64),
 }
+
+/// How long the sockets of a killed server are waited for, and how often they are looked at.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_STEP: Duration = Duration::from_millis(20);
 
 /// Connections that wait to be accepted, per core and address.
 const BACKLOG: i32 = 1024;
@@ -51,7 +56,7 @@ pub fn reserve(
         if kind == Kind::Tcp {
             set(&alone, libc::SO_REUSEADDR).map_err(failed)?;
         }
-        bind(&alone, address).map_err(failed)?;
+        bind_in_time(&alone, address).map_err(failed)?;
     }
     let mut sockets = Vec::with_capacity(cores);
     let mut address = address;
@@ -66,6 +71,20 @@ pub fn reserve(
         sockets.push(one);
     }
     Ok(Reserved { address, sockets })
+}
+
+/// Binds a socket; where the address is in use, again for a moment. The sockets of a server that
+/// was killed outlive its process while the kernel takes its rings down.
+fn bind_in_time(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let until = Instant::now() + LINGER;
+    loop {
+        match bind(socket, address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(LINGER_STEP);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Begins to listen for connections.
@@ -194,6 +213,18 @@ mod tests {
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
         drop(client);
         assert!(reserve(address, 1, (Kind::Tcp, "http")).is_ok());
+    }
+
+    #[test]
+    fn sockets_of_a_killed_server_are_waited_for() {
+        let first = reserve(local(), 1, (Kind::Tcp, "http")).unwrap();
+        let address = first.address;
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(LINGER_STEP * 3);
+            drop(first);
+        });
+        assert!(reserve(address, 1, (Kind::Tcp, "http")).is_ok());
+        ending.join().unwrap();
     }
 
     #[test]
