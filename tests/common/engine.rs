@@ -54,7 +54,8 @@ impl Engine {
 
 /// POST; gives status and body.
 pub async fn post(front: Rc<Front<SimEnv>>, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
-    let request = Request::post(path).body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+    let body = Full::new(Bytes::copy_from_slice(body));
+    let request = Request::post(path).header("host", "localhost").body(body).unwrap();
     let reply = routes::answer(front, request).await;
     let status = reply.status().as_u16();
     (status, reply.into_body().collect().await.unwrap().to_bytes().to_vec())
