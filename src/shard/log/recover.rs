@@ -92,21 +92,11 @@ pub async fn recover<E: Env>(
     assert!(files::is_usable(options.file_bytes), "a log file holds a header and a commit");
     assert!(files::is_usable(options.first_file_bytes), "so does the first one");
     let place = Place::log(origin.identity);
-    let from_seq = origin.from_seq.max(1);
     make_dir(&env, origin.dir).await?;
-    let opened = open_files(&env, &origin, &place, &options).await?;
-    let mut replay = Replay {
-        walk: Walk { place: &place, options: &options, files: &opened.found, from_seq },
-        manifest_edit: origin.manifest_edit,
-        commit_no: 0,
-        ends: vec![None; opened.found.len()],
-        out: Recovered { next_seq: from_seq, unknown: opened.unknown, ..Recovered::default() },
-    };
-    replay.run(&env, &mut apply).await?;
-    if replay.commit_no == 0 && from_seq > 1 {
-        replay.missing(origin.dir)?;
-    }
-    let Replay { ends, commit_no, out, .. } = replay;
+    let mut opened = open_files(&env, &origin, &place, &options).await?;
+    let seen = (&place, &options);
+    let Replay { ends, commit_no, out, .. } =
+        replay(&env, &origin, seen, &mut opened, &mut apply).await?;
     for path in &opened.unready {
         files::remove(&env, origin.dir, path).await?;
     }
@@ -129,20 +119,33 @@ pub async fn check<E: Env>(
 ) -> Result<Recovered, LogError> {
     let options = Options { accept_loss: true, ..Options::default() };
     let place = Place::log(origin.identity);
+    let mut opened = open_files(env, &origin, &place, &options).await?;
+    let seen = (&place, &options);
+    Ok(replay(env, &origin, seen, &mut opened, &mut apply).await?.out)
+}
+
+/// Reads the open files: every record from the log's beginning on goes to `apply`.
+async fn replay<'f, E: Env>(
+    env: &E,
+    origin: &Origin<'_>,
+    (place, options): (&'f Place, &'f Options),
+    opened: &'f mut Opened<E>,
+    apply: &mut impl FnMut(u64, Record) -> Result<(), String>,
+) -> Result<Replay<'f, E>, LogError> {
     let from_seq = origin.from_seq.max(1);
-    let opened = open_files(env, &origin, &place, &options).await?;
+    let unknown = std::mem::take(&mut opened.unknown);
     let mut replay = Replay {
-        walk: Walk { place: &place, options: &options, files: &opened.found, from_seq },
+        walk: Walk { place, options, files: &opened.found, from_seq },
         manifest_edit: origin.manifest_edit,
         commit_no: 0,
         ends: vec![None; opened.found.len()],
-        out: Recovered { next_seq: from_seq, unknown: opened.unknown, ..Recovered::default() },
+        out: Recovered { next_seq: from_seq, unknown, ..Recovered::default() },
     };
-    replay.run(env, &mut apply).await?;
+    replay.run(env, apply).await?;
     if replay.commit_no == 0 && from_seq > 1 {
         replay.missing(origin.dir)?;
     }
-    Ok(replay.out)
+    Ok(replay)
 }
 
 /// Makes the folder, durably.
