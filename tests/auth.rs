@@ -64,6 +64,7 @@ const OPEN: [u16; 6] = [200; 6];
 const PING: [u16; 6] = [204; 6];
 const READ: [u16; 6] = [401, 401, 403, 200, 403, 200];
 const WRITE: [u16; 6] = [401, 401, 403, 403, 204, 204];
+const KNOWN: [u16; 6] = [401, 401, 200, 200, 200, 200];
 /// An empty snappy block: too little for a question, enough for nothing to write.
 const EMPTY: &[u8] = b"\0";
 
@@ -96,7 +97,16 @@ const TABLE: &[Row] = &[
     row("GET", "/debug/requests", "/debug/requests?seconds=0&", b"", OPEN),
     row("GET", "/metrics", "/metrics?", b"", OPEN),
     row("GET", "/debug/vars", "/debug/vars?", b"", OPEN),
-    row("GET", "/api/v1/version", "/api/v1/version?", b"", OPEN),
+    row("GET", "/api/v1/version", "/api/v1/version?", b"", KNOWN),
+    row("GET", "/api/v1/admin/runningqueries", "/api/v1/admin/runningqueries?", b"", KNOWN),
+    row("GET", "/api/v1/admin/scheduledjobs", "/api/v1/admin/scheduledjobs?", b"", KNOWN),
+    row(
+        "GET",
+        "/api/v1/admin/killquery/{}",
+        "/api/v1/admin/killquery/x?",
+        b"",
+        [401, 401, 204, 204, 204, 204],
+    ),
     row("GET", "/api/v1/health/check", "/api/v1/health/check?", b"", PING),
     row("GET", "/api/v1/health/status", "/api/v1/health/status?", b"", OPEN),
 ];

@@ -148,6 +148,43 @@ fn frames_of_pandas() {
     }
 }
 
+/// Runs a script of a KairosDB client; both of Python's are packages of one name, so each has a
+/// folder of its own.
+fn run_kairosdb(server: &Server, script: &str) {
+    let folder = installed().join(script);
+    if has(script, python().env("PYTHONPATH", &folder).args(["-c", "import kairosdb"])) {
+        let port = server.http.port().to_string();
+        let script = here().join(format!("{script}.py"));
+        run(python().env("PYTHONPATH", &folder).arg(script).args(["127.0.0.1", &port]));
+    }
+}
+
+#[test]
+fn kairosdb_python() {
+    let (_dir, server) = server();
+    run_kairosdb(&server, "kairosdb-python");
+}
+
+#[test]
+fn python_kairosdb() {
+    let (_dir, server) = server();
+    run_kairosdb(&server, "python-kairosdb");
+}
+
+#[test]
+fn kairosdb_of_node() {
+    let (_dir, server) = server();
+    let modules = installed().join("node_modules");
+    let mut check = Command::new("node");
+    check.env("NODE_PATH", &modules).args(["-e", "require('kairosdb')"]);
+    if has("the npm package kairosdb", &mut check) {
+        let port = server.http.port().to_string();
+        let mut script = Command::new("node");
+        script.env("NODE_PATH", &modules).arg(here().join("kairosdb.js"));
+        run(script.args(["127.0.0.1", &port]));
+    }
+}
+
 /// The shell of InfluxDB with its arguments; `None` when it is not installed.
 fn shell(server: &Server) -> Option<Command> {
     let mut shell = Command::new("influx");

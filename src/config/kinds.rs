@@ -54,6 +54,39 @@ pub enum Sync {
     Never,
 }
 
+/// Which classes of KairosDB's REST API are on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServerType {
+    pub ingest: bool,
+    pub query: bool,
+    pub delete: bool,
+}
+
+impl Kind for ServerType {
+    fn read(text: &str) -> Result<ServerType, String> {
+        let mut all = ServerType { ingest: false, query: false, delete: false };
+        for word in text.split(',').map(str::trim) {
+            match word.to_ascii_uppercase().as_str() {
+                "ALL" => all = ServerType { ingest: true, query: true, delete: true },
+                "INGEST" => all.ingest = true,
+                "QUERY" => all.query = true,
+                "DELETE" => all.delete = true,
+                _ => return Err(format!("expected ALL, INGEST, QUERY or DELETE, got \"{word}\"")),
+            }
+        }
+        Ok(all)
+    }
+
+    fn write(&self) -> String {
+        if self.ingest && self.query && self.delete {
+            return "ALL".to_owned();
+        }
+        let all = [(self.ingest, "INGEST"), (self.query, "QUERY"), (self.delete, "DELETE")];
+        let on = all.iter().filter(|(on, _)| *on).map(|(_, name)| *name);
+        on.collect::<Vec<_>>().join(",")
+    }
+}
+
 /// Least levels of the log's lines, by module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogLevels(pub Levels);

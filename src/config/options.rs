@@ -2,7 +2,9 @@
 //! flag (`--section-key`), the environment name (`RINGTAIL_SECTION_KEY`), the help text, the sample
 //! file and the typed field of `Config`.
 
-use super::kinds::{Addresses, Bytes, Cores, Kind, List, LogFormat, LogLevels, Secret, Sync};
+use super::kinds::{
+    Addresses, Bytes, Cores, Kind, List, LogFormat, LogLevels, Secret, ServerType, Sync,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -144,6 +146,14 @@ options! {
         "Write the server's own figures once a minute as metrics kairosdb.* into kairosdb.database.";
     "kairosdb.save-as" kairosdb_save_as: bool = "true",
         "Whether KairosDB's queries may write by the aggregator save_as.";
+    "kairosdb.server-type" kairosdb_server_type: ServerType = "ALL",
+        "Which classes of KairosDB's REST API are on: ALL, or a comma list of INGEST, QUERY, DELETE.";
+    "kairosdb.healthy-response-code" kairosdb_healthy_code: usize = "204",
+        "usize of health/check when all is well; some load balancers want 200.";
+    "kairosdb.regex-prefix" kairosdb_regex_prefix: String = "regex:",
+        "What makes a tag filter's value of a KairosDB query a regular expression; empty = nothing does.";
+    "kairosdb.return-query" kairosdb_return_query: bool = "false",
+        "Whether answers to KairosDB queries repeat the query as original_query.";
     "telnet.answer-errors" telnet_answer_errors: bool = "false",
         "Whether a refused telnet line is answered with a line that says why; KairosDB answers nothing.";
     "graphite.database" graphite_database: String = "kairosdb",

@@ -6,6 +6,7 @@
 
 use super::group;
 use super::point::{Datum, Point};
+use super::request::json::Json;
 use super::request::{Grouper, MetricQuery};
 use super::source::{Group, Kind, Tags};
 use crate::encode::scalar;
@@ -21,6 +22,8 @@ pub struct Writer {
     queries: usize,
     results: usize,
     points: usize,
+    /// What stands in front of the answers to the metrics.
+    head: Vec<u8>,
 }
 
 /// What a result says of itself beside its points.
@@ -33,6 +36,18 @@ pub struct Head<'a> {
 }
 
 impl Writer {
+    /// An answer that repeats this request, if it is given.
+    pub fn new(original: Option<&Json>) -> Writer {
+        let mut head = b"{".to_vec();
+        if let Some(original) = original {
+            head.extend_from_slice(b"\"original_query\":");
+            original.write(&mut head);
+            head.push(b',');
+        }
+        head.extend_from_slice(b"\"queries\":[");
+        Writer { head, ..Writer::default() }
+    }
+
     /// Bytes that wait.
     pub fn waiting(&self) -> usize {
         self.out.len()
@@ -46,7 +61,11 @@ impl Writer {
 
     /// Begins the answer to a metric.
     pub fn open_query(&mut self) {
-        self.raw(if self.queries == 0 { b"{\"queries\":[{" } else { b",{" });
+        match self.queries {
+            0 => self.out.append(&mut self.head),
+            _ => self.out.push(b','),
+        }
+        self.out.push(b'{');
         self.queries += 1;
         self.results = 0;
         self.sample_at = self.gone + self.out.len();
@@ -75,7 +94,8 @@ impl Writer {
 
     /// Ends the answer.
     pub fn finish(&mut self) {
-        self.raw(if self.queries == 0 { b"{\"queries\":[]}" } else { b"]}" });
+        self.out.append(&mut self.head);
+        self.raw(b"]}");
     }
 
     /// Begins a result.
@@ -236,12 +256,12 @@ mod tests {
 
     fn metric() -> MetricQuery {
         let text = br#"{"start_absolute":0,"metrics":[{"name":"m\"","exclude_tags":true}]}"#;
-        request::parse(text, 0).unwrap().metrics.remove(0)
+        request::parse(text, request::Terms { now: 0, regex_prefix: "" }).unwrap().metrics.remove(0)
     }
 
     fn answer(taken_away: bool) -> String {
         let (metric, group) = (metric(), Group::default());
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(None);
         writer.open_query();
         let mut all = if taken_away { writer.take() } else { Vec::new() };
         let head = Head { metric: &metric, kind: Kind::Numbers, group: &group, numbers: &[] };

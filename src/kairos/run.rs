@@ -59,7 +59,7 @@ pub async fn query(
         check(&metric.aggregators, query.end, options.now_ns.div_euclid(MS_NS))?;
     }
     let work = Work::new(options.memory_bytes);
-    let writer = Writer::default();
+    let writer = Writer::new(query.original.as_ref());
     let mut run = Run { cluster, options, query, door, writer, work, sample: 0, results: 0 };
     for metric in &query.metrics {
         run.metric(metric).await?;
@@ -78,7 +78,7 @@ pub async fn tags(
     query: &Query,
     door: &mut impl Door,
 ) -> Result<(), Failure> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(None);
     for metric in &query.metrics {
         let source = Source::find(cluster, options, query, metric);
         let tags = match source {
@@ -262,7 +262,7 @@ impl<'a, D: Door> Run<'a, D> {
         let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
         let (keys, fields) = (Self::group_by(metric), push.fields.clone());
         let request = source.request(self.options, filter, keys, fields, output);
-        let scans = scans(self.cluster, request);
+        let scans = scans(self.cluster, self.options, request);
         let mut merge =
             GroupMerge::new(scans, Order::Ascending, aggregates, self.options.memory_bytes);
         let mut points = Vec::new();
@@ -288,6 +288,7 @@ impl<'a, D: Door> Run<'a, D> {
                 push.points(&states, start..states.len.min(start + RANGES), &mut points);
                 chain.push(&mut points, &self.work)?;
                 self.give(&points).await?;
+                self.door.rest().await;
             }
             chain.end(&mut points, &self.work)?;
             self.give(&points).await?;
@@ -302,7 +303,7 @@ impl<'a, D: Door> Run<'a, D> {
         let metric = part.metric;
         let request = self.row_request(part, filter, Self::group_by(metric), None);
         let order = request.order;
-        let mut fetch = Fetch::new(scans(self.cluster, request), order, metric.limit);
+        let mut fetch = Fetch::new(scans(self.cluster, self.options, request), order, metric.limit);
         while let Some(values) = fetch.next_group().await? {
             let group = group_of(part, &values);
             self.group(part, &group, Feed::Shards(&mut fetch)).await?;
@@ -338,7 +339,7 @@ impl<'a, D: Door> Run<'a, D> {
         let filter = part.source.filter.clone();
         let request = self.row_request(part, filter, all_keys.clone(), Some(limit));
         let order = request.order;
-        let mut fetch = Fetch::new(scans(self.cluster, request), order, Some(limit));
+        let mut fetch = Fetch::new(scans(self.cluster, self.options, request), order, Some(limit));
         let mut held: BTreeMap<Vec<Box<[u8]>>, Vec<Point>> = BTreeMap::new();
         let keeps = usize::try_from(limit).unwrap_or(usize::MAX);
         while let Some(values) = fetch.next_group().await? {

@@ -19,13 +19,15 @@ use crate::shard::scan::{
     Aggregate, Buckets, FieldRef, Found, Function, KeyFilter, Lookup, Order, Output, Request,
     ScanError, Want,
 };
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 type Name = Box<[u8]>;
 
 /// What a query is given besides its text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where metrics are; `None`: nowhere yet.
     pub place: Option<Place>,
@@ -37,6 +39,10 @@ pub struct Options {
     pub deadline_ns: u64,
     /// Series that one metric of a query may have; 0 = no limit.
     pub series_max: u64,
+    /// Points that a query may read; 0 = no limit.
+    pub points_max: u64,
+    /// Points that it has read.
+    pub points: Rc<Cell<u64>>,
 }
 
 /// The values of a result: KairosDB's group types.
@@ -142,7 +148,7 @@ impl Source {
             output,
             order: Order::Ascending,
             memory_bytes: options.memory_bytes,
-            rows_max: 0,
+            rows_max: options.points_max,
             deadline_ns: options.deadline_ns,
         }
     }
@@ -220,7 +226,9 @@ impl Source {
             count += counts.iter().map(|(_, count)| count).sum::<u64>();
         }
         match count > limit {
-            true => Err(Failure::bad(format!("too many series: {count}, the limit is {limit}"))),
+            true => Err(Failure::internal(format!(
+                "max-select-series limit exceeded: ({count}/{limit})"
+            ))),
             false => Ok(()),
         }
     }
@@ -278,7 +286,8 @@ impl Source {
         let output = Output::Aggregates { buckets: Buckets::One, aggregates: aggregates.clone() };
         let filter = self.filter.clone();
         let request = self.request(options, filter, tag_keys.clone(), fields, output);
-        let scans = scans(cluster, request);
+        // What is counted here is read once more, and that counts.
+        let scans = scans(cluster, &Options { points_max: 0, ..options.clone() }, request);
         let mut merge = GroupMerge::new(scans, Order::Ascending, aggregates, options.memory_bytes);
         let mut groups = BTreeMap::new();
         while let Some(found) = merge.next().await.map_err(failed)? {
@@ -335,10 +344,23 @@ pub fn as_double(column: ColumnId) -> Option<FieldRef> {
     number.then(|| FieldRef { columns: vec![column], kind: FieldType::Float })
 }
 
-/// The answers of all shards to a request.
-pub fn scans(cluster: &Cluster, request: Request) -> Vec<Scan> {
+/// The answers of all shards to a request; what they read counts.
+pub fn scans(cluster: &Cluster, options: &Options, request: Request) -> Vec<Scan> {
     let request = Arc::new(request);
-    cluster.shards().map(|shard| cluster.scan(shard, request.clone())).collect()
+    let limit = options.points_max;
+    let scan = |shard| {
+        let scan = cluster.scan(shard, request.clone());
+        if limit == 0 {
+            return scan;
+        }
+        let points = options.points.clone();
+        scan.telling(Box::new(move |summary| {
+            let found = points.get().saturating_add(summary.rows);
+            points.set(found);
+            if found > limit { Err(ScanError::Points { found, limit }) } else { Ok(()) }
+        }))
+    };
+    cluster.shards().map(scan).collect()
 }
 
 /// A failed query.
@@ -369,9 +391,10 @@ mod tests {
 
     #[test]
     fn a_millisecond_is_read_with_all_that_lies_in_it() {
-        let query = Query { start: 1, end: Some(2), metrics: Vec::new() };
+        let (metrics, original) = (Vec::new(), None);
+        let query = Query { start: 1, end: Some(2), metrics, original };
         assert_eq!(range(&query), TimeRange::new(1_000_000, 2_999_999));
-        let all = Query { start: i64::MIN, end: None, metrics: Vec::new() };
+        let all = Query { start: i64::MIN, end: None, ..query };
         assert_eq!(range(&all), TimeRange::new(TIME_MIN, TIME_MAX));
     }
 }

@@ -16,8 +16,6 @@ const ALLOW_HEADERS: HeaderName = HeaderName::from_static("access-control-allow-
 const MAX_AGE: HeaderName = HeaderName::from_static("access-control-max-age");
 /// KairosDB's spelling, which clients made for it may look for.
 const ALLOW_METHOD: HeaderName = HeaderName::from_static("access-control-allow_method");
-/// Shorter answers are not worth packing (bytes).
-const PACK_MIN: u64 = 256;
 
 /// An answer of JSON.
 pub fn json(status: StatusCode, body: Vec<u8>) -> Reply {
@@ -91,7 +89,7 @@ pub fn dress(head: &Head, mut reply: Reply) -> Reply {
         headers.insert("cache-control", HeaderValue::from_static("no-cache"));
         headers.insert("expires", HeaderValue::from_static("0"));
     }
-    if takes_gzip(head) { reply::pack(reply, PACK_MIN) } else { reply }
+    if takes_gzip(head) { reply::pack(reply, 1) } else { reply }
 }
 
 /// Whether gzip is among the codings the client takes; `gzip;q=0` refuses it.

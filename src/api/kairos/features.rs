@@ -241,7 +241,7 @@ pub fn features(name: &str) -> Reply {
         });
         return answer::json(StatusCode::OK, out);
     }
-    match FEATURES.iter().find(|(known, ..)| *known == name) {
+    match FEATURES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
         Some((.., entries)) => {
             each(&mut out, *entries, write_entry);
             answer::json(StatusCode::OK, out)
@@ -346,7 +346,7 @@ mod tests {
         );
         assert_eq!(properties[4]["properties"][1]["options"][7].as_str(), Some("YEARS"));
         assert_eq!(properties[3]["defaultValue"].as_str(), Some("0.1"));
-        assert_eq!(features("aggregators").status(), 200);
+        assert_eq!(features("Aggregators").status(), 200);
         assert_eq!(features("None").status(), 404);
     }
 }

@@ -36,11 +36,13 @@ where
 
 fn read<E: Env>(front: &Front<E>, call: &Call<'_>, key: &MetadataKey) -> Reply {
     let catalog = front.cluster.catalog();
+    let plain = call.head.header("accept").starts_with("text/plain");
     match catalog.metadata().get(key) {
-        Some(text) => reply::bytes(StatusCode::OK, TEXT, text.as_bytes().to_vec()),
-        None if call.head.header("accept").starts_with("text/plain") => {
-            reply::empty(StatusCode::NOT_FOUND)
+        Some(text) => {
+            let kind = if plain { TEXT } else { reply::JSON };
+            reply::bytes(StatusCode::OK, kind, text.as_bytes().to_vec())
         }
+        None if plain => reply::bytes(StatusCode::NOT_FOUND, TEXT, Vec::new()),
         None => answer::error(StatusCode::NOT_FOUND, "Key not found"),
     }
 }

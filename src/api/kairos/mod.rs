@@ -4,6 +4,7 @@
 //! `{"errors":[…]}`, packed when the client takes gzip. `paths` is the table; handlers make plain
 //! answers and `answer` adds what they all carry.
 
+mod admin;
 mod answer;
 mod body;
 mod datapoints;
@@ -18,7 +19,7 @@ mod rollups;
 mod statistics;
 
 use super::front::Front;
-use super::reply::{self, Reply};
+use super::reply::Reply;
 use super::routes::Head;
 use crate::catalog::Rights;
 use crate::env::{Env, Queue, Task};
@@ -68,6 +69,9 @@ where
     let Some((route, args)) = paths::find(path.strip_prefix(PREFIX).unwrap_or("")) else {
         return answer::dress(head, answer::error(StatusCode::NOT_FOUND, "Not Found"));
     };
+    if let Some(refusal) = turned_off(front, route) {
+        return answer::dress(head, refusal);
+    }
     if head.method == Method::OPTIONS {
         return answer::preflight(head, route);
     }
@@ -85,35 +89,67 @@ where
 pub(super) fn all() -> impl Iterator<Item = (Method, String, &'static str)> {
     paths::all().iter().map(|route| {
         let method = route.methods.first().cloned().unwrap_or(Method::GET);
-        let needs = match rights(route.handler, &method) {
-            None => "",
-            Some(rights) if rights.write => "write",
-            Some(_) => "read",
+        let needs = match needs(route.handler, &method) {
+            Needs::Nothing | Needs::User => "",
+            Needs::Rights(rights) if rights.write => "write",
+            Needs::Rights(_) => "read",
         };
         (method, format!("{PREFIX}{}", route.pattern), needs)
     })
 }
 
-/// What a user must be allowed to on the database; nothing for what says nothing of the data.
-fn rights(handler: Handler, method: &Method) -> Option<Rights> {
+/// Who may ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// To be known.
+    User,
+    /// To be allowed this on the database.
+    Rights(Rights),
+}
+
+const READ: Needs = Needs::Rights(Rights::READ);
+const WRITE: Needs = Needs::Rights(Rights::WRITE);
+
+/// What one has to be to ask.
+fn needs(handler: Handler, method: &Method) -> Needs {
     match handler {
-        Handler::Metadata if *method == Method::GET => Some(Rights::READ),
-        Handler::Metadata => Some(Rights::WRITE),
-        Handler::MetricNames | Handler::TagNames | Handler::TagValues => Some(Rights::READ),
-        Handler::Features | Handler::MetadataList => Some(Rights::READ),
-        Handler::Rollups | Handler::Rollup if *method == Method::GET => Some(Rights::READ),
-        Handler::RollupStatus => Some(Rights::READ),
-        Handler::Rollups | Handler::Rollup | Handler::Backfill => Some(Rights::WRITE),
-        Handler::Version | Handler::HealthCheck | Handler::HealthStatus => None,
-        Handler::Query | Handler::QueryTags => Some(Rights::READ),
-        Handler::Datapoints | Handler::Delete | Handler::Metric => Some(Rights::WRITE),
+        Handler::Metadata if *method == Method::GET => READ,
+        Handler::Metadata => WRITE,
+        Handler::MetricNames | Handler::TagNames | Handler::TagValues => READ,
+        Handler::Features | Handler::MetadataList => READ,
+        Handler::Rollups | Handler::Rollup if *method == Method::GET => READ,
+        Handler::RollupStatus => READ,
+        Handler::Rollups | Handler::Rollup | Handler::Backfill => WRITE,
+        Handler::HealthCheck | Handler::HealthStatus => Needs::Nothing,
+        Handler::Version | Handler::RunningQueries => Needs::User,
+        Handler::KillQuery | Handler::ScheduledJobs => Needs::User,
+        Handler::Query | Handler::QueryTags => READ,
+        Handler::Datapoints | Handler::Delete | Handler::Metric => WRITE,
     }
+}
+
+/// The refusal of a path whose class is turned off.
+fn turned_off<E: Env>(front: &Front<E>, route: &Route) -> Option<Reply> {
+    let on = front.config().kairosdb_server_type;
+    let (class, on) = match route.handler {
+        Handler::Datapoints => ("INGEST", on.ingest),
+        Handler::Query | Handler::QueryTags => ("QUERY", on.query),
+        Handler::MetricNames | Handler::TagNames | Handler::TagValues => ("QUERY", on.query),
+        Handler::Delete | Handler::Metric => ("DELETE", on.delete),
+        _ => return None,
+    };
+    let text = || format!("Forbidden: {class} API methods are disabled on this KairosDB instance.");
+    (!on).then(|| answer::error(StatusCode::FORBIDDEN, &text()))
 }
 
 /// Finds out who asks; a refusal when he is not known or may not.
 async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Option<Reply> {
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
-    let wanted = rights(route.handler, method)?;
+    let needs = needs(route.handler, method);
+    if needs == Needs::Nothing {
+        return None;
+    }
     match front.authenticate(head).await {
         Ok(user) => head.user = user,
         Err(text) => {
@@ -123,6 +159,7 @@ async fn let_in<E: Env>(front: &Front<E>, route: &Route, head: &mut Head) -> Opt
             return Some(reply);
         }
     }
+    let Needs::Rights(wanted) = needs else { return None };
     let call = Call { head, args: Vec::new() };
     let allowed = front.may(head, call.database(front), wanted);
     (!allowed).then(|| answer::error(StatusCode::FORBIDDEN, "not authorized"))
@@ -160,7 +197,10 @@ where
         Handler::MetadataList => metadata::list(front, call),
         Handler::Metric => metric::delete(front, call).await,
         Handler::Version => info::version(),
-        Handler::HealthCheck => reply::empty(StatusCode::NO_CONTENT),
-        Handler::HealthStatus => info::health(),
+        Handler::HealthCheck => info::check(front).await,
+        Handler::HealthStatus => info::status(front).await,
+        Handler::RunningQueries => admin::running(front, call).await,
+        Handler::KillQuery => admin::kill(front, call).await,
+        Handler::ScheduledJobs => rollups::jobs(front),
     }
 }

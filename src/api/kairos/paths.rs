@@ -28,6 +28,9 @@ pub enum Handler {
     Version,
     HealthCheck,
     HealthStatus,
+    RunningQueries,
+    KillQuery,
+    ScheduledJobs,
 }
 
 /// A line of the table.
@@ -66,6 +69,9 @@ const ROUTES: &[Route] = &[
     Route { pattern: "version", methods: GET, handler: Handler::Version },
     Route { pattern: "health/check", methods: GET, handler: Handler::HealthCheck },
     Route { pattern: "health/status", methods: GET, handler: Handler::HealthStatus },
+    Route { pattern: "admin/runningqueries", methods: GET, handler: Handler::RunningQueries },
+    Route { pattern: "admin/killquery/{}", methods: GET, handler: Handler::KillQuery },
+    Route { pattern: "admin/scheduledjobs", methods: GET, handler: Handler::ScheduledJobs },
 ];
 
 impl Route {

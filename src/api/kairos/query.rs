@@ -11,7 +11,7 @@ use crate::api::front::Front;
 use crate::api::reply::{self, Pipe, Reply};
 use crate::catalog::Rights;
 use crate::env::{Env, Queue, Task};
-use crate::kairos::request::{self, Query};
+use crate::kairos::request::{self, Query, Terms, json};
 use crate::kairos::{self, Door, Failure, MS_NS, Options, Saved, metric};
 use crate::route::queries::Stop;
 use futures_lite::future;
@@ -103,9 +103,10 @@ where
         let text = "query json must not be null or empty";
         return Err(answer::error(StatusCode::BAD_REQUEST, text));
     }
-    let now_ns = front.env.now_wall();
-    let query = request::parse(&bytes, now_ns.div_euclid(MS_NS));
-    let query = query.map_err(|failure| refusal(&failure))?;
+    let mut query = request::parse(&bytes, terms(front)).map_err(|failure| refusal(&failure))?;
+    if what == What::Points && front.config().kairosdb_return_query {
+        query.original = json::parse(&bytes).ok();
+    }
     let database = call.database(front).to_owned();
     let config = front.config();
     if query.saves() && !(config.kairosdb_save_as && front.may(call.head, &database, Rights::WRITE))
@@ -117,6 +118,12 @@ where
     Ok(Question { what, text, database, query, options })
 }
 
+/// What reading a query of now depends on.
+pub(super) fn terms<E: Env>(front: &Front<E>) -> Terms<'_> {
+    let now = front.env.now_wall().div_euclid(MS_NS);
+    Terms { now, regex_prefix: &front.config().kairosdb_regex_prefix }
+}
+
 /// What a query of a database that begins now is given.
 pub(super) fn options<E: Env>(front: &Front<E>, database: &str) -> Options {
     let config = front.config();
@@ -126,6 +133,8 @@ pub(super) fn options<E: Env>(front: &Front<E>, database: &str) -> Options {
         memory_bytes: usize::try_from(config.query_memory.0).unwrap_or(usize::MAX),
         deadline_ns: front.query_deadline(),
         series_max: config.query_max_series as u64,
+        points_max: config.query_max_points as u64,
+        points: Rc::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::api::reply::{self, Reply};
 use crate::catalog::{Command, ENTRY_BYTES_MAX, MetadataCommand, MetadataKey};
 use crate::encode::scalar;
 use crate::env::Env;
+use crate::kairos::request::Terms;
 use crate::kairos::request::json::{self, Json};
 use crate::kairos::request::rollup::{self, Rollup, Task};
 use crate::kairos::{self, Door, Failure, MS_NS, Saved};
@@ -25,6 +26,8 @@ const TASKS: &str = "tasks";
 const STATUSES: &str = "statuses";
 /// Periods of one roll-up in one run; what is left comes with the next run.
 const PERIODS_MAX: usize = 10_000;
+/// Periods of one roll-up that one request may fill.
+const BACKFILL_MAX: u64 = 1_000_000;
 /// How often the runner looks what is due.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -72,6 +75,15 @@ where
     }
 }
 
+/// `admin/scheduledjobs`: the ids of the tasks.
+pub(super) fn jobs<E: Env>(front: &Rc<Front<E>>) -> Reply {
+    let catalog = front.cluster.catalog();
+    let tasks = catalog.metadata().of(SERVICE, TASKS).map(|(id, _)| id.as_bytes());
+    let mut out = Vec::new();
+    answer::list(tasks, &mut out);
+    answer::json(StatusCode::OK, out)
+}
+
 /// `rollups/status/{id}`.
 pub(super) fn status<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> Reply {
     let id = call.arg(0);
@@ -86,7 +98,7 @@ pub(super) fn status<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> Reply {
 pub(super) async fn backfill<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> Reply {
     let id = call.arg(0);
     let now = front.env.now_wall().div_euclid(MS_NS);
-    let task = task_text(front, id).and_then(|text| read(&text, now).ok());
+    let task = task_text(front, id).and_then(|text| read(&text, query::terms(front)).ok());
     let Some(task) = task else {
         return answer::error(StatusCode::NOT_FOUND, &format!("Resource not found for id {id}"));
     };
@@ -96,9 +108,13 @@ pub(super) async fn backfill<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> R
         let text = "startTime and endTime must be like yyyy-MM-dd-HH-mm-ss-SSS";
         return answer::error(StatusCode::BAD_REQUEST, text);
     };
+    if task.rollups.iter().any(|rollup| rollup.count(start, end) > BACKFILL_MAX) {
+        let text = format!("startTime and endTime are more than {BACKFILL_MAX} periods apart");
+        return answer::error(StatusCode::BAD_REQUEST, &text);
+    }
     for rollup in &task.rollups {
-        for period in rollup.periods(start, end, usize::MAX) {
-            if let Err(failure) = run_period(front, rollup, period, now).await {
+        for period in rollup.periods(start, end) {
+            if let Err(failure) = run_period(front, rollup, period).await {
                 return failed(&failure);
             }
         }
@@ -110,9 +126,9 @@ fn task_text<E: Env>(front: &Front<E>, id: &str) -> Option<String> {
     front.cluster.catalog().metadata().get(&key(TASKS, id)).map(str::to_owned)
 }
 
-fn read(text: &str, now: i64) -> Result<Task, Failure> {
+fn read(text: &str, terms: Terms<'_>) -> Result<Task, Failure> {
     let json = json::parse(text.as_bytes()).map_err(|error| Failure::bad(error.to_string()))?;
-    rollup::read(&json, now)
+    rollup::read(&json, terms)
 }
 
 fn failed(failure: &Failure) -> Reply {
@@ -130,12 +146,11 @@ where
         Ok(bytes) => bytes,
         Err(refusal) => return refusal,
     };
-    let now = front.env.now_wall().div_euclid(MS_NS);
     let json = match json::parse(&bytes) {
         Ok(json) => json,
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let task = match rollup::read(&json, now) {
+    let task = match rollup::read(&json, query::terms(front)) {
         Ok(task) => task,
         Err(failure) => return failed(&failure),
     };
@@ -158,44 +173,11 @@ fn stored(json: &Json, id: &str) -> String {
             out.push(b',');
             scalar::string(name.as_bytes(), &mut out);
             out.push(b':');
-            write(value, &mut out);
+            value.write(&mut out);
         }
     }
     out.push(b'}');
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// A value as JSON; its nesting was bounded when it was read.
-fn write(json: &Json, out: &mut Vec<u8>) {
-    match json {
-        Json::Null => out.extend_from_slice(b"null"),
-        Json::Bool(true) => out.extend_from_slice(b"true"),
-        Json::Bool(false) => out.extend_from_slice(b"false"),
-        Json::Number(text) => out.extend_from_slice(text.as_bytes()),
-        Json::Text(text) => scalar::string(text.as_bytes(), out),
-        Json::Array(all) => {
-            out.push(b'[');
-            for (at, one) in all.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write(one, out);
-            }
-            out.push(b']');
-        }
-        Json::Object(members) => {
-            out.push(b'{');
-            for (at, (name, value)) in members.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                scalar::string(name.as_bytes(), out);
-                out.push(b':');
-                write(value, out);
-            }
-            out.push(b'}');
-        }
-    }
 }
 
 /// `yyyy-MM-dd-HH-mm-ss-SSS` in UTC (ms).
@@ -223,10 +205,9 @@ async fn run_period<E: Env>(
     front: &Front<E>,
     rollup: &Rollup,
     period: (i64, i64),
-    now: i64,
 ) -> Result<u64, Failure> {
     let database = front.config().kairosdb_database.as_str();
-    let asked = rollup.query(period, now)?;
+    let asked = rollup.query(period, query::terms(front))?;
     let mut saver = Saver { front, database, points: 0 };
     kairos::query(&front.cluster, &query::options(front, database), &asked, &mut saver).await?;
     Ok(saver.points)
@@ -295,7 +276,7 @@ fn due<E: Env>(front: &Front<E>, known: &mut BTreeMap<String, Known>, now: i64) 
         if known.get(id).is_none_or(|one| one.text != text) {
             let status = metadata.get(&key(STATUSES, id));
             let last = known.get(id).and_then(|one| one.last).or(status.and_then(last_run));
-            let task = read(text, now).ok();
+            let task = read(text, query::terms(front)).ok();
             known.insert(id.to_owned(), Known { text: text.to_owned(), task, last });
         }
         let Some(Known { task: Some(task), last, .. }) = known.get(id) else { continue };
@@ -328,11 +309,11 @@ async fn run_task<E: Env>(
         let started = front.env.now_mono();
         let from = last.unwrap_or_else(|| rollup.first(task.interval, now));
         let (mut points, mut fault) = (0, String::new());
-        let periods = rollup.periods(from, now, PERIODS_MAX);
-        let reached = periods.last().map_or(now, |(_, end)| (*end).min(now));
+        let periods = || rollup.periods(from, now).take(PERIODS_MAX);
+        let reached = periods().last().map_or(now, |(_, end)| end.min(now));
         all_reached = all_reached.min(reached);
-        for period in periods {
-            match run_period(front, rollup, period, now).await {
+        for period in periods() {
+            match run_period(front, rollup, period).await {
                 Ok(count) => points += count,
                 Err(failure) => {
                     fault = failure.errors.join("; ");

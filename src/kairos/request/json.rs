@@ -5,6 +5,8 @@
 //! names and words without quotes. Nesting is bounded, so is the tree by the text's length; errors
 //! name the byte.
 
+use crate::encode::scalar;
+
 /// Objects and arrays within each other.
 const DEPTH_MAX: usize = 64;
 
@@ -228,6 +230,25 @@ fn is_number(word: &str) -> bool {
         && word.parse::<f64>().is_ok()
 }
 
+/// A number as it was written, where that is how JSON has numbers.
+fn number(text: &str, out: &mut Vec<u8>) {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let plain = match digits {
+        [b'0', next, ..] => !next.is_ascii_digit(),
+        [b'0'..=b'9', ..] => true,
+        _ => false,
+    };
+    match text.parse::<f64>() {
+        _ if plain && !text.ends_with('.') && !text.contains(".e") => {
+            out.extend_from_slice(text.as_bytes());
+        }
+        Ok(value) if value.is_finite() => {
+            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
 impl Json {
     /// The value of a name in an object; the last one when it repeats.
     pub fn get(&self, name: &str) -> Option<&Json> {
@@ -238,6 +259,35 @@ impl Json {
     /// The value of a name, unless it is null.
     pub fn given(&self, name: &str) -> Option<&Json> {
         self.get(name).filter(|value| **value != Json::Null)
+    }
+
+    /// Writes the value as JSON; its nesting was bounded when it was read.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Json::Null => out.extend_from_slice(b"null"),
+            Json::Bool(true) => out.extend_from_slice(b"true"),
+            Json::Bool(false) => out.extend_from_slice(b"false"),
+            Json::Number(text) => number(text, out),
+            Json::Text(text) => scalar::string(text.as_bytes(), out),
+            Json::Array(all) => {
+                out.push(b'[');
+                for (at, one) in all.iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b"," } else { b"" });
+                    one.write(out);
+                }
+                out.push(b']');
+            }
+            Json::Object(members) => {
+                out.push(b'{');
+                for (at, (name, value)) in members.iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b"," } else { b"" });
+                    scalar::string(name.as_bytes(), out);
+                    out.push(b':');
+                    value.write(out);
+                }
+                out.push(b'}');
+            }
+        }
     }
 
     /// A text; numbers and truth values as they were written.
@@ -313,6 +363,15 @@ mod tests {
         let whole: Vec<Option<i64>> = all.iter().map(Json::integer).collect();
         assert_eq!(whole, [Some(i64::MAX), Some(1), Some(7), Some(-2), Some(1000), Some(0)]);
         assert_eq!(all[5].number(), Some(0.5));
+    }
+
+    #[test]
+    fn what_was_read_is_written_as_json() {
+        let text = "{a: [1, 2.50, .5, 5., 007, -1e3, 'x\"', null, true], b: {}}";
+        let mut out = Vec::new();
+        parse(text.as_bytes()).unwrap().write(&mut out);
+        let expected = r#"{"a":[1,2.50,0.5,5.0,7.0,-1e3,"x\"",null,true],"b":{}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

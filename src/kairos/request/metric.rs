@@ -12,9 +12,6 @@ use crate::shard::index::TagFilter;
 use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 
-/// What makes a filter value a regular expression.
-const REGEX_PREFIX: &str = "regex:";
-
 /// What is asked of one metric.
 #[derive(Clone, Debug)]
 pub struct MetricQuery {
@@ -42,20 +39,22 @@ pub struct TagCondition {
     pub expressions: Vec<Regex>,
 }
 
-/// The times of the query around it (ms).
-pub struct Times<'a> {
+/// What the query around it says; times in ms.
+pub struct Around<'a> {
     pub start: Option<i64>,
     pub end: Option<i64>,
     pub zone: &'a TimeZone,
+    /// What makes a filter's value a regular expression, unless it is empty.
+    pub regex_prefix: &'a str,
 }
 
 /// Reads one metric.
 ///
 /// # Errors
 /// What it lacks or has wrong.
-pub fn read(json: &Json, place: &str, times: Times<'_>) -> Result<MetricQuery, Failure> {
+pub fn read(json: &Json, place: &str, query: &Around<'_>) -> Result<MetricQuery, Failure> {
     let fields = Fields::of(json, place)?;
-    let tags = conditions(&fields)?;
+    let tags = conditions(&fields, query.regex_prefix)?;
     let exclude_tags = fields.flag("exclude_tags")?;
     let limit = fields.integer("limit")?.unwrap_or(0);
     let name = match fields.text("name")? {
@@ -65,14 +64,14 @@ pub fn read(json: &Json, place: &str, times: Times<'_>) -> Result<MetricQuery, F
     };
     let limit = u64::try_from(limit)
         .map_err(|_| fields.failure("limit must be greater than or equal to 0"))?;
-    let Some(start) = times.start else {
+    let Some(start) = query.start else {
         return Err(fields.failure("start_time relative or absolute time must be set"));
     };
-    if times.end.is_some_and(|end| end < start) {
+    if query.end.is_some_and(|end| end < start) {
         return Err(fields.failure("end_time must be greater than the start time"));
     }
     let (groupers, group_tags) = groupers::read(&fields, place)?;
-    let around = aggregators::Around { start, zone: times.zone };
+    let around = aggregators::Around { start, zone: query.zone };
     let aggregators = aggregators::read(&fields, place, &around)?;
     plugins(&fields, place)?;
     Ok(MetricQuery {
@@ -106,7 +105,7 @@ pub fn plugins(fields: &Fields<'_>, place: &str) -> Result<(), Failure> {
     Err(plugin.failure(format!("{name} invalid query plugin name")))
 }
 
-fn conditions(fields: &Fields<'_>) -> Result<Vec<TagCondition>, Failure> {
+fn conditions(fields: &Fields<'_>, prefix: &str) -> Result<Vec<TagCondition>, Failure> {
     let all = match fields.given("tags") {
         None => return Ok(Vec::new()),
         Some(Json::Object(all)) => all,
@@ -117,7 +116,7 @@ fn conditions(fields: &Fields<'_>) -> Result<Vec<TagCondition>, Failure> {
         if key.is_empty() {
             return Err(fields.failure(format!("tags[{at}] name must not be empty")));
         }
-        let condition = condition(fields, at, key, value)?;
+        let condition = condition(fields, (at, key), value, prefix)?;
         match out.iter_mut().find(|known| known.key == *key) {
             Some(known) => {
                 known.values.extend(condition.values);
@@ -133,9 +132,9 @@ fn conditions(fields: &Fields<'_>) -> Result<Vec<TagCondition>, Failure> {
 
 fn condition(
     fields: &Fields<'_>,
-    at: usize,
-    key: &str,
+    (at, key): (usize, &str),
     value: &Json,
+    prefix: &str,
 ) -> Result<TagCondition, Failure> {
     let one = std::slice::from_ref(value);
     let values = if let Json::Array(all) = value { all.as_slice() } else { one };
@@ -143,7 +142,7 @@ fn condition(
     for value in values {
         let empty = || fields.failure(format!("tags[{at}].{key} value must not be null or empty"));
         let text = value.text().filter(|text| !text.is_empty()).ok_or_else(empty)?;
-        match text.strip_prefix(REGEX_PREFIX) {
+        match text.strip_prefix(prefix).filter(|_| !prefix.is_empty()) {
             None => out.values.push(text.into()),
             Some(expression) => {
                 let whole = Regex::new(&format!(r"\A(?:{expression})\z"));

@@ -32,6 +32,8 @@ pub struct Query {
     /// Last instant, inclusive (ms); `None`: no end.
     pub end: Option<i64>,
     pub metrics: Vec<MetricQuery>,
+    /// The request, where the answer is to repeat it.
+    pub original: Option<Json>,
 }
 
 impl Query {
@@ -42,20 +44,29 @@ impl Query {
     }
 }
 
+/// What reading a query depends on beside its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The present (ms).
+    pub now: i64,
+    /// What makes a filter's value a regular expression; empty: nothing does.
+    pub regex_prefix: &'a str,
+}
+
 /// Reads a query from the bytes of a request.
 ///
 /// # Errors
 /// As `read`; text that is no JSON.
-pub fn parse(bytes: &[u8], now: i64) -> Result<Query, Failure> {
+pub fn parse(bytes: &[u8], terms: Terms<'_>) -> Result<Query, Failure> {
     let json = json::parse(bytes).map_err(|error| Failure::bad(error.to_string()))?;
-    read(&json, "", now)
+    read(&json, "", terms)
 }
 
-/// Reads a query. `prefix` stands before every place in messages (`rollup[0].`); `now` is in ms.
+/// Reads a query. `prefix` stands before every place in messages (`rollup[0].`).
 ///
 /// # Errors
 /// What the query lacks or has wrong, with KairosDB's texts.
-pub fn read(json: &Json, prefix: &str, now: i64) -> Result<Query, Failure> {
+pub fn read(json: &Json, prefix: &str, terms: Terms<'_>) -> Result<Query, Failure> {
     let place = format!("{prefix}query");
     let Json::Object(_) = json else {
         return Err(Failure::bad("Not a JSON Object: a query is an object"));
@@ -72,7 +83,7 @@ pub fn read(json: &Json, prefix: &str, now: i64) -> Result<Query, Failure> {
         return Err(Failure { status: 400, errors: problems });
     }
     let instant = |absolute: Option<i64>, relative: Option<Span>| {
-        absolute.or_else(|| relative.map(|span| span.before(now)))
+        absolute.or_else(|| relative.map(|span| span.before(terms.now)))
     };
     let start = instant(fields.integer("start_absolute")?, start_relative);
     let end = instant(fields.integer("end_absolute")?, end_relative);
@@ -81,9 +92,9 @@ pub fn read(json: &Json, prefix: &str, now: i64) -> Result<Query, Failure> {
         return Err(fields.failure("metric[] must have a size of at least 1"));
     };
     let read = |(at, one): (usize, &Json)| {
-        let times = metric::Times { start, end, zone: &zone };
-        metric::read(one, &format!("{place}.metric[{at}]"), times)
+        let around = metric::Around { start, end, zone: &zone, regex_prefix: terms.regex_prefix };
+        metric::read(one, &format!("{place}.metric[{at}]"), &around)
     };
     let metrics = metrics.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    Ok(Query { start: start.unwrap_or(0), end, metrics })
+    Ok(Query { start: start.unwrap_or(0), end, metrics, original: None })
 }

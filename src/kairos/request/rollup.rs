@@ -7,10 +7,11 @@
 use super::aggregators::{Aggregator, Sampling};
 use super::fields::Fields;
 use super::json::Json;
-use super::{Query, read as read_query};
+use super::{Query, Terms, read as read_query};
 use crate::kairos::Failure;
 use crate::kairos::range::{Ranges, Span};
 use jiff::tz::TimeZone;
+use std::ops::RangeInclusive;
 
 /// A task: roll-ups that run together.
 #[derive(Clone, Debug)]
@@ -31,11 +32,11 @@ pub struct Rollup {
     zone: TimeZone,
 }
 
-/// Reads a task; `now` is in ms.
+/// Reads a task.
 ///
 /// # Errors
 /// What it lacks or has wrong.
-pub fn read(json: &Json, now: i64) -> Result<Task, Failure> {
+pub fn read(json: &Json, terms: Terms<'_>) -> Result<Task, Failure> {
     let fields = Fields::of(json, "task")?;
     let mut problems = Vec::new();
     match fields.text("name")? {
@@ -51,7 +52,7 @@ pub fn read(json: &Json, now: i64) -> Result<Task, Failure> {
     problems.append(&mut wrong);
     let mut rollups = Vec::new();
     for (at, one) in fields.list("rollups")?.unwrap_or(&[]).iter().enumerate() {
-        match rollup(one, at, now) {
+        match rollup(one, at, terms) {
             Ok(one) => rollups.push(one),
             Err(failure) => problems.extend(failure.errors),
         }
@@ -64,7 +65,7 @@ pub fn read(json: &Json, now: i64) -> Result<Task, Failure> {
     Ok(Task { name, interval: interval.ok_or_else(none)?, rollups })
 }
 
-fn rollup(json: &Json, at: usize, now: i64) -> Result<Rollup, Failure> {
+fn rollup(json: &Json, at: usize, terms: Terms<'_>) -> Result<Rollup, Failure> {
     let place = format!("rollup[{at}]");
     let fields = Fields::of(json, &place)?;
     let save_as = match fields.text("save_as")? {
@@ -80,7 +81,7 @@ fn rollup(json: &Json, at: usize, now: i64) -> Result<Rollup, Failure> {
         (Some(_), Some(name)) => with(query, &[("time_zone", name.clone())]),
         _ => query.clone(),
     };
-    let checked = read_query(&query, &format!("{place}."), now)?;
+    let checked = read_query(&query, &format!("{place}."), terms)?;
     let mut period = None;
     for (at, metric) in checked.metrics.iter().enumerate() {
         match metric.aggregators.iter().rev().find_map(sampling) {
@@ -106,13 +107,23 @@ fn sampling(aggregator: &Aggregator) -> Option<&Sampling> {
 }
 
 impl Rollup {
-    /// The periods from the one that holds `from` to the one that holds `to` (ms), at most `max`:
-    /// first and last instant of each.
-    pub fn periods(&self, from: i64, to: i64, max: usize) -> Vec<(i64, i64)> {
+    /// The periods from the one that holds `from` to the one that holds `to` (ms): first and last
+    /// instant of each.
+    pub fn periods(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, i64)> + use<> {
+        let (ranges, numbers) = self.ranges(from, to);
+        numbers.map(move |at| (ranges.start(at), ranges.start(at.saturating_add(1)) - 1))
+    }
+
+    /// How many these are.
+    pub fn count(&self, from: i64, to: i64) -> u64 {
+        let (_, numbers) = self.ranges(from, to);
+        if numbers.is_empty() { 0 } else { numbers.end().abs_diff(*numbers.start()) + 1 }
+    }
+
+    fn ranges(&self, from: i64, to: i64) -> (Ranges, RangeInclusive<i64>) {
         let ranges = Ranges::new(from, self.period, true, self.zone.clone());
-        let (first, last) = (ranges.number(from), ranges.number(to));
-        let period = |at: i64| (ranges.start(at), ranges.start(at.saturating_add(1)) - 1);
-        (first..=last).take(max).map(period).collect()
+        let numbers = ranges.number(from)..=ranges.number(to);
+        (ranges, numbers)
     }
 
     /// From when on a first run at `now` works, given the task's interval (ms).
@@ -124,7 +135,7 @@ impl Rollup {
     ///
     /// # Errors
     /// None that reading the task did not find.
-    pub fn query(&self, (first, last): (i64, i64), now: i64) -> Result<Query, Failure> {
+    pub fn query(&self, (first, last): (i64, i64), terms: Terms<'_>) -> Result<Query, Failure> {
         let time = |time: i64| Json::Number(time.to_string().into());
         let metrics: Vec<Json> = match self.query.given("metrics") {
             Some(Json::Array(metrics)) => metrics.iter().map(|one| self.saved(one)).collect(),
@@ -135,7 +146,7 @@ impl Rollup {
             ("end_absolute", time(last)),
             ("metrics", Json::Array(metrics)),
         ];
-        read_query(&with(&self.query, &changes), "", now)
+        read_query(&with(&self.query, &changes), "", terms)
     }
 
     /// A metric of the query with `save_as` behind its aggregators. The last range aggregator
@@ -173,9 +184,10 @@ mod tests {
     use super::*;
 
     const HOUR: i64 = 3_600_000;
+    const TERMS: Terms<'static> = Terms { now: 0, regex_prefix: "regex:" };
 
     fn task(text: &str) -> Result<Task, Vec<String>> {
-        read(&json::parse(text.as_bytes()).unwrap(), 0).map_err(|failure| failure.errors)
+        read(&json::parse(text.as_bytes()).unwrap(), TERMS).map_err(|failure| failure.errors)
     }
 
     fn good(more: &str) -> String {
@@ -214,11 +226,12 @@ mod tests {
     fn periods_are_whole_and_in_the_zone() {
         let task = task(&good(r#""time_zone":"Asia/Kolkata","#)).unwrap();
         let [rollup] = task.rollups.as_slice() else { panic!() };
-        let periods = rollup.periods(HOUR + 1, HOUR + 600_000, 100);
+        let periods: Vec<_> = rollup.periods(HOUR + 1, HOUR + 600_000).collect();
         assert_eq!(periods, [(HOUR, HOUR + 599_999), (HOUR + 600_000, HOUR + 1_199_999)]);
-        assert_eq!(rollup.periods(0, i64::from(i32::MAX), 3).len(), 3);
+        assert_eq!(rollup.count(HOUR + 1, HOUR + 600_000), 2);
+        assert_eq!(rollup.count(HOUR, 0), 0);
         assert_eq!(rollup.first(task.interval, 10 * HOUR), 9 * HOUR - 600_000);
-        let query = rollup.query(periods[0], 0).unwrap();
+        let query = rollup.query(periods[0], TERMS).unwrap();
         assert_eq!((query.start, query.end), (HOUR, Some(HOUR + 599_999)));
         let [metric] = query.metrics.as_slice() else { panic!() };
         assert!(

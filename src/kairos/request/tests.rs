@@ -7,7 +7,7 @@ use crate::shard::index::TagFilter;
 const NOW: i64 = 1_600_000_000_000;
 
 fn query(text: &str) -> Result<Query, Failure> {
-    parse(text.as_bytes(), NOW)
+    parse(text.as_bytes(), Terms { now: NOW, regex_prefix: "regex:" })
 }
 
 /// The errors of a query that starts at 1 and has this one metric.
