@@ -5,8 +5,9 @@
 //! given.
 
 use super::chunk::NO_ROW;
-use super::cursor::{Hit, Snapshot, clip, push_refs, walk_one};
+use super::cursor::{Hit, Snapshot, clip, walk_one};
 use super::gather::{Builder, Key, RowRef};
+use super::shuffled::{Shuffled, sort_rows};
 use super::view::Select;
 use crate::shard::block::Block;
 use std::cmp::Reverse;
@@ -154,8 +155,11 @@ impl Big {
         let rest = list.rows.get(row..).unwrap_or(&[]);
         let rows = rest.get(..PIECE_ROWS).unwrap_or(rest);
         let mut piece = Vec::with_capacity(rows.len());
-        push_refs(snapshot, list.hit.table, rows, select.range, &mut piece);
-        piece.sort_unstable();
+        let mut shuffled = Shuffled::default();
+        shuffled.add(rows);
+        shuffled.read_times(snapshot, list.hit.table);
+        shuffled.push_next(snapshot, list.hit.table, select.range, &mut piece);
+        sort_rows(&mut piece);
         self.pieces.push(piece);
         self.stage = match rows.len() == rest.len() {
             true => Stage::Sort { list: number + 1, row: 0 },

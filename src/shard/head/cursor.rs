@@ -13,8 +13,9 @@
 
 use super::big::Big;
 use super::chunk::{NO_ROW, row_id};
-use super::gather::{Builder, Key, RowRef};
+use super::gather::{Builder, Key};
 use super::part::Part;
+use super::shuffled::{Shuffled, sort_rows};
 use super::slots::Slot;
 use super::table::Table;
 use super::view::Select;
@@ -298,29 +299,65 @@ impl HeadCursor {
         let linked = hits.iter().filter(|hit| self.ordered(hit).is_none());
         let walked = walk(snapshot, linked, select.range);
         let mut walked = walked.iter();
+        let rows_of = |hit: &Hit| match self.ordered(hit) {
+            Some(rows) => rows,
+            None => walked.next().map_or(&[][..], Vec::as_slice),
+        };
+        let rows: Vec<&[u32]> = hits.iter().map(rows_of).collect();
+        let plain = |hits: &[Hit]| {
+            let [hit] = hits else { return false };
+            snapshot.slot(hit).is_some_and(|slot| slot.in_order)
+        };
+        let hits_of = |entry: &Entry| self.hits.get(entry.hits.clone()).unwrap_or(&[]);
+        let listed = || entries.iter().map(hits_of).zip(split_by(&rows, entries));
+        let mut shuffled = read_shuffled(snapshot, listed().filter(|(hits, _)| !plain(hits)));
         let mut builder = Builder::new(snapshot.part.tables());
         let mut refs = Vec::new();
-        for entry in entries {
-            let hits = self.hits.get(entry.hits.clone()).unwrap_or(&[]);
+        for (entry, (hits, rows)) in entries.iter().zip(listed()) {
+            if let (true, [hit], [rows]) = (plain(hits), hits, rows) {
+                builder.plain(entry.key, hit.table, clip(snapshot, hit, rows, select.range));
+                continue;
+            }
             refs.clear();
             for hit in hits {
-                let rows = match self.ordered(hit) {
-                    Some(rows) => rows,
-                    None => walked.next().map_or(&[][..], Vec::as_slice),
-                };
-                let in_order = snapshot.slot(hit).is_some_and(|slot| slot.in_order);
-                if hits.len() == 1 && in_order {
-                    let rows = clip(snapshot, hit, rows, select.range);
-                    builder.plain(entry.key, hit.table, rows);
-                } else {
-                    push_refs(snapshot, hit.table, rows, select.range, &mut refs);
+                if let Some(shuffled) = shuffled.get_mut(hit.table as usize) {
+                    shuffled.push_next(snapshot, hit.table, select.range, &mut refs);
                 }
             }
-            refs.sort_unstable();
+            sort_rows(&mut refs);
             builder.mixed(entry.key, &refs);
         }
         builder.finish(select.columns)
     }
+}
+
+/// The part of `rows` that belongs to each entry; `rows` has one list a hit, in order.
+fn split_by<'r, 'e>(
+    rows: &'r [&'r [u32]],
+    entries: &'e [Entry],
+) -> impl Iterator<Item = &'r [&'r [u32]]> + use<'r, 'e> {
+    let first = entries.first().map_or(0, |entry| entry.hits.start);
+    entries
+        .iter()
+        .map(move |entry| rows.get(entry.hits.start - first..entry.hits.end - first).unwrap_or(&[]))
+}
+
+/// By table: the rows that have to be sorted, with their times.
+fn read_shuffled<'h>(
+    snapshot: &Snapshot<'_>,
+    listed: impl Iterator<Item = (&'h [Hit], &'h [&'h [u32]])>,
+) -> Vec<Shuffled> {
+    let mut shuffled = Vec::new();
+    shuffled.resize_with(snapshot.ends.len(), Shuffled::default);
+    for (hit, rows) in listed.flat_map(|(hits, rows)| hits.iter().zip(rows)) {
+        if let Some(shuffled) = shuffled.get_mut(hit.table as usize) {
+            shuffled.add(rows);
+        }
+    }
+    for (number, shuffled) in shuffled.iter_mut().enumerate() {
+        shuffled.read_times(snapshot, number as u32);
+    }
+    shuffled
 }
 
 impl Order {
@@ -489,23 +526,4 @@ pub fn clip<'r>(
     let start = rows.partition_point(|row| table.time(*row) < range.first);
     let end = rows.partition_point(|row| table.time(*row) <= range.last);
     rows.get(start..end).unwrap_or(&[])
-}
-
-/// Appends rows (in order of arrival) with their times and turns.
-pub fn push_refs(
-    snapshot: &Snapshot<'_>,
-    number: u32,
-    rows: &[u32],
-    range: TimeRange,
-    out: &mut Vec<RowRef>,
-) {
-    let (Some((table, _)), Some(first)) = (snapshot.table(number), rows.first()) else { return };
-    let mut turn = table.turn_index(*first);
-    for row in rows {
-        let time = table.time(*row);
-        if range.contains(time) {
-            let turn = table.turn(*row, &mut turn);
-            out.push(RowRef { time, turn, row: *row, table: number });
-        }
-    }
 }

@@ -126,9 +126,7 @@ impl<'a> Builder<'a> {
         let mut times = Vec::with_capacity(self.block_rows());
         self.each_piece(|piece| match piece {
             Part::Plain(table, rows) => {
-                gather(table, rows, &mut times, |table, chunk| {
-                    table.chunks().get(chunk).map_or(&[], |chunk| &chunk.times)
-                });
+                push_times(table, rows.rows, rows.lens, &mut times);
             }
             Part::Mixed(groups) => {
                 times.extend(self.groups_in(groups).map(|g| g.first().map_or(0, |row| row.time)));
@@ -321,6 +319,13 @@ fn gather<'t, T: Copy + Default + 't>(
         gather_tile(&slices, lens, rows, tile);
         (rest, out) = (rows_after, out_after);
     }
+}
+
+/// Appends the times of rows of one table: `lens` rows of each series.
+pub fn push_times(table: &Table, rows: &[u32], lens: &[usize], times: &mut Vec<i64>) {
+    gather(table, PlainRows { rows, lens }, times, |table, chunk| {
+        table.chunks().get(chunk).map_or(&[], |chunk| &chunk.times)
+    });
 }
 
 /// The entries of a few series: the first of each, the second of each, and so on.

@@ -12,6 +12,7 @@ mod cursor;
 mod gather;
 mod part;
 mod section;
+mod shuffled;
 mod slots;
 mod table;
 mod view;

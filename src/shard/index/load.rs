@@ -94,6 +94,7 @@ impl Loader {
         if !self.finished {
             return Err(self.damage("file is cut off"));
         }
+        index.thinned |= index.next < self.end;
         index.next = index.next.max(self.end);
         index.saved = index.saved.max(self.end);
         Ok(())

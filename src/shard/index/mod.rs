@@ -99,6 +99,8 @@ pub struct Index {
     saved: u32,
     /// Series retired since the last delta.
     retired: RoaringBitmap,
+    /// Whether some id below `next` has no live series.
+    thinned: bool,
     /// Cells of the key at hand.
     scratch: Vec<u32>,
 }
@@ -164,7 +166,12 @@ impl Index {
     }
 
     /// Whether the id has a series that is neither retired nor dropped.
+    #[inline]
     pub fn is_live(&self, id: SeriesId) -> bool {
+        // Asked of every row that is written, so without a look at the series while all live.
+        if !self.thinned {
+            return id.0 < self.next;
+        }
         self.states
             .get(id.0)
             .is_some_and(|state| !state.retired && !self.is_dropped(state.measurement))
@@ -233,6 +240,7 @@ impl Index {
         let Some(measurement) = number.and_then(|at| self.measurements.get_mut(at as usize)) else {
             return;
         };
+        self.thinned = true;
         let live = std::mem::take(&mut measurement.live);
         let dropped = std::mem::replace(&mut measurement.dropped, true);
         debug_assert!(!dropped || live == 0);
@@ -377,6 +385,8 @@ impl Index {
         if id >= SERIES_MAX {
             return Err(IndexError::Full);
         }
+        // Until the series is there, its id has none; ids passed over have none either.
+        let whole = !std::mem::replace(&mut self.thinned, true) && id == self.next;
         self.next = self.next.max(id + 1);
         if self.is_dropped(measurement) {
             return Ok(());
@@ -394,6 +404,7 @@ impl Index {
             Some(other) => self.series_table.replace(hash, other, id),
             None => self.series_table.insert(hash, id),
         }
+        self.thinned = !whole;
         Ok(())
     }
 
@@ -402,6 +413,7 @@ impl Index {
         if !self.states.retire(id) {
             return false;
         }
+        self.thinned = true;
         self.count_out(&state, id);
         true
     }
