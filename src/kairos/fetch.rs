@@ -11,6 +11,7 @@ use crate::model::FixedMap;
 use crate::route::cluster::Scan;
 use crate::shard::scan::{Order, Part, Rows, ScanError, Summary};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ impl Parts for Scan {
 /// What a shard still has to give.
 struct Lane<S> {
     scan: Option<S>,
+    /// What came of it and was not looked at.
+    waiting: VecDeque<Rows>,
     /// The group whose turn it is.
     group: Option<Values>,
     /// A part of a group whose turn has not come.
@@ -62,6 +65,7 @@ impl<S: Parts> Fetch<S> {
     pub fn new(scans: Vec<S>, order: Order, limit: Option<u64>) -> Fetch<S> {
         let lane = |scan| Lane {
             scan: Some(scan),
+            waiting: VecDeque::new(),
             group: None,
             next: None,
             points: Vec::new(),
@@ -80,7 +84,7 @@ impl<S: Parts> Fetch<S> {
         for lane in &mut self.lanes {
             lane.points.clear();
             lane.at = 0;
-            while lane.next.is_none() && lane.scan.is_some() {
+            if lane.next.is_none() {
                 lane.next = lane.part().await?;
             }
         }
@@ -151,18 +155,20 @@ impl<S: Parts> Lane<S> {
     /// The stream's next rows; `None` at its end.
     async fn part(&mut self) -> Result<Option<Rows>, Failure> {
         loop {
+            match self.waiting.pop_front() {
+                Some(rows) if !rows.times.is_empty() => return Ok(Some(rows)),
+                Some(_) => continue,
+                None => {}
+            }
             let Some(scan) = &mut self.scan else { return Ok(None) };
             match scan.next().await {
-                Ok(Part::Rows(rows)) if !rows.times.is_empty() => return Ok(Some(rows)),
+                Ok(Part::Rows(pieces)) => self.waiting.extend(pieces),
                 Ok(_) => {}
                 Err(Ok(_)) => self.scan = None,
                 Err(Err(error)) => {
                     self.scan = None;
                     return Err(error.into());
                 }
-            }
-            if self.scan.is_none() {
-                return Ok(None);
             }
         }
     }
@@ -238,11 +244,11 @@ mod tests {
     use crate::model::{Column, ColumnId, FieldNo, FieldType, Values as Stored};
     use futures_lite::future::block_on;
     use proptest::prelude::*;
-    use std::collections::VecDeque;
 
     impl Parts for VecDeque<Rows> {
         async fn next(&mut self) -> Result<Part, Result<Summary, ScanError>> {
-            self.pop_front().map(Part::Rows).ok_or(Ok(Summary::default()))
+            let pieces: Vec<Rows> = self.drain(..self.len().min(3)).collect();
+            if pieces.is_empty() { Err(Ok(Summary::default())) } else { Ok(Part::Rows(pieces)) }
         }
     }
 

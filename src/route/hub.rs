@@ -44,9 +44,10 @@ pub enum Packet<T: Traffic> {
         token: u64,
         part: T::Part,
     },
-    /// The asker took one part; another may be sent.
+    /// The asker took so many parts; as many more may be sent.
     Credit {
         token: u64,
+        parts: u32,
     },
     /// The asker is gone.
     Cancel {
@@ -56,6 +57,9 @@ pub enum Packet<T: Traffic> {
 
 /// Parts that may be on their way of one stream.
 pub const STREAM_CREDITS: usize = 4;
+/// Parts that the asker takes before it says so: each word of it wakes the other core. Fewer than
+/// `STREAM_CREDITS`, so the answering core never waits for credits that nobody is about to give.
+const CREDITS_AT_ONCE: u32 = 2;
 
 type Handler<T> = Rc<dyn Fn(CoreId, <T as Traffic>::Request, Responder<T>)>;
 
@@ -203,7 +207,7 @@ impl<T: Traffic> Hub<T> {
     pub fn stream(&self, to: CoreId, request: T::Request) -> Stream<T> {
         let token = self.inner.waiting.borrow_mut().insert();
         self.send(to, Packet::Request { token, request });
-        Stream { hub: self.clone(), to, token, ended: false }
+        Stream { hub: self.clone(), to, token, taken: 0, ended: false }
     }
 
     /// Waits until `bytes` more may be on their way to a core; a request larger than the whole
@@ -233,8 +237,8 @@ impl<T: Traffic> Hub<T> {
             Packet::Request { token, request } => self.accept(from, token, request),
             Packet::Reply { token, reply } => self.end(token, reply),
             Packet::Part { token, part } => self.update(token, |w| w.parts.push_back(part)),
-            Packet::Credit { token } => {
-                self.serving(from, token, |s| s.credits.set(s.credits.get() + 1))
+            Packet::Credit { token, parts } => {
+                self.serving(from, token, |s| s.credits.set(s.credits.get() + parts as usize))
             }
             Packet::Cancel { token } => self.serving(from, token, |s| s.cancelled.set(true)),
         }
@@ -373,6 +377,8 @@ pub struct Stream<T: Traffic> {
     hub: Hub<T>,
     to: CoreId,
     token: u64,
+    /// Parts taken that the other core was not told of.
+    taken: u32,
     ended: bool,
 }
 
@@ -391,10 +397,24 @@ impl<T: Traffic> Stream<T> {
             })
             .await;
         match &event {
-            Event::Part(_) => self.hub.send(self.to, Packet::Credit { token: self.token }),
+            Event::Part(_) => self.give_credit(),
             Event::End(_) => self.finish(),
         }
         event
+    }
+
+    /// Lets the other core send more, unless its reply is here already.
+    fn give_credit(&mut self) {
+        self.taken += 1;
+        let token = self.token;
+        let wants_more = || {
+            let mut slab = self.hub.inner.waiting.borrow_mut();
+            slab.get(token).is_some_and(|waiting| waiting.reply.is_none())
+        };
+        if self.taken >= CREDITS_AT_ONCE && wants_more() {
+            let parts = std::mem::take(&mut self.taken);
+            self.hub.send(self.to, Packet::Credit { token, parts });
+        }
     }
 
     fn finish(&mut self) {
@@ -582,6 +602,31 @@ mod tests {
             assert!(matches!(stream.next().await, Event::End(7)));
         };
         run(&left, &right, zip(server, reader));
+    }
+
+    #[test]
+    fn parts_of_a_finished_answer_are_taken_without_a_word() {
+        let (left, right) = pair();
+        let kept: Rc<RefCell<Option<Responder<Numbers>>>> = Rc::default();
+        let slot = kept.clone();
+        right.serve(move |_, _, responder| *slot.borrow_mut() = Some(responder));
+        let mut stream = left.stream(CoreId(1), 0);
+        for packet in block_on(left.outgoing(CoreId(1))) {
+            right.receive(CoreId(0), packet);
+        }
+        let responder = kept.borrow_mut().take().unwrap();
+        for part in 0..STREAM_CREDITS as u32 {
+            assert!(block_on(responder.part(part)));
+        }
+        responder.reply(7);
+        for packet in block_on(right.outgoing(CoreId(0))) {
+            left.receive(CoreId(1), packet);
+        }
+        for _ in 0..STREAM_CREDITS {
+            assert!(matches!(block_on(stream.next()), Event::Part(_)));
+        }
+        assert!(matches!(block_on(stream.next()), Event::End(7)));
+        assert_eq!(left.queued(CoreId(1)), 0, "nobody waits for credits");
     }
 
     #[test]

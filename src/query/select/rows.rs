@@ -19,6 +19,7 @@ struct Lane {
     /// Of rows of one time those of a lower rank come first.
     rank: usize,
     scan: Option<Scan>,
+    /// Rows that are here and come before those of the scan.
     held: VecDeque<Rows>,
     head: Option<(Rows, usize)>,
 }
@@ -133,7 +134,7 @@ impl Lane {
             }
             let Some(scan) = &mut self.scan else { return Ok(()) };
             match scan.next().await {
-                Ok(Part::Rows(rows)) if !rows.times.is_empty() => self.head = Some((rows, 0)),
+                Ok(Part::Rows(pieces)) => self.held.extend(pieces),
                 Ok(_) => {}
                 Err(Ok(_)) => self.scan = None,
                 Err(Err(error)) => {

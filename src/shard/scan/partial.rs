@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// One message of an answer. Parts of a scan come in the request's order of groups.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Part {
-    Rows(Rows),
+    /// Never none; the rows of a large group come in several pieces.
+    Rows(Vec<Rows>),
     Groups(Vec<Group>),
 }
 

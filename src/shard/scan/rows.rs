@@ -1,6 +1,6 @@
 //! Rows of groups, in order, without holding the result.
 //!
-//! In: a plan. Out: `Rows` of at most some thousand rows, group after group in output order, within
+//! In: a plan. Out: parts of some thousand rows, group after group in output order, within
 //! a group by (time, canonical key), from the newest time on when the question is descending (equal
 //! times by key all the same). Groups with few rows are worked together, over all time; a group
 //! with many is read in *slabs* of time that are sized from the directories and sent one by one.
@@ -30,6 +30,10 @@ const SLAB_BYTES: f64 = 8e6;
 const SLAB_EXCESS: usize = 4;
 /// Rows in a part.
 const PART_ROWS: usize = 4096;
+/// Values in a piece of a part: whoever prints one is busy for so long at a stretch.
+const PIECE_VALUES: usize = 16_384;
+/// What a piece of a part counts beside its rows: making it is as much work as so many rows.
+const PIECE_ROWS: usize = 8;
 /// Rows that the first slab of a question with a limit aims at, at least.
 const FIRST_ROWS: f64 = 4096.0;
 /// Groups of a batch.
@@ -360,25 +364,51 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         slabs: &mut Vec<Slab>,
         emit: &impl AsyncFn(Part) -> bool,
     ) -> Result<(), ScanError> {
+        let mut pending = Pending::default();
+        let fields = self.plan.request.fields.len() + self.plan.request.tags.len();
+        let piece = (PIECE_VALUES / fields.max(1)).clamp(1, PART_ROWS);
         for group in batch.groups.clone() {
             let local = group - batch.groups.start;
+            let places = |slab: &Slab| slab.places.get(local).is_some_and(|all| !all.is_empty());
+            if !slabs.iter().any(places) {
+                continue;
+            }
             let mut out = self.builder(group);
             for slab in slabs.iter() {
                 let places = slab.places.get(local).map_or(&[][..], Vec::as_slice);
-                for some in places.chunks(PART_ROWS) {
-                    if out.rows.times.len() + some.len() > PART_ROWS {
+                for some in places.chunks(piece) {
+                    if out.rows.times.len() + some.len() > piece {
                         let full = std::mem::replace(&mut out, self.builder(group));
-                        send(self.guard, emit, Part::Rows(full.rows)).await?;
+                        self.put(full.rows, &mut pending, emit).await?;
                     }
                     self.append(batch, slab, some, &mut out);
                 }
             }
-            if !out.rows.times.is_empty() {
-                send(self.guard, emit, Part::Rows(out.rows)).await?;
-            }
+            self.put(out.rows, &mut pending, emit).await?;
+        }
+        if !pending.pieces.is_empty() {
+            send(self.guard, emit, Part::Rows(pending.pieces)).await?;
         }
         slabs.clear();
         Ok(())
+    }
+
+    /// Adds a piece to the part that is being filled, and sends that when it is full.
+    async fn put(
+        &self,
+        rows: Rows,
+        pending: &mut Pending,
+        emit: &impl AsyncFn(Part) -> bool,
+    ) -> Result<(), ScanError> {
+        let more = rows.times.len() + PIECE_ROWS;
+        self.guard.note_work(more);
+        pending.rows += more;
+        pending.pieces.push(rows);
+        if pending.rows < PART_ROWS {
+            return self.guard.check().await;
+        }
+        let full = std::mem::take(pending);
+        send(self.guard, emit, Part::Rows(full.pieces)).await
     }
 
     fn builder(&self, group: usize) -> Builder {
@@ -431,7 +461,14 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
     }
 }
 
-/// Rows of a part and the numbers of its series.
+/// A part that is being filled.
+#[derive(Default)]
+struct Pending {
+    pieces: Vec<Rows>,
+    rows: usize,
+}
+
+/// Rows of a piece and the numbers of its series.
 struct Builder {
     rows: Rows,
     /// Number in the batch to number in the part.

@@ -247,8 +247,12 @@ pub fn merge_rows(request: &Request, parts: Vec<Vec<Part>>) -> Vec<ShownGroup> {
     let mut groups: BTreeMap<Vec<Box<[u8]>>, Vec<Shown>> = BTreeMap::new();
     for shard in parts {
         let mut mine: Vec<ShownGroup> = Vec::new();
-        for part in shard {
-            let Part::Rows(rows) = part else { panic!("rows") };
+        let pieces = shard.into_iter().flat_map(|part| {
+            let Part::Rows(pieces) = part else { panic!("rows") };
+            assert!(!pieces.is_empty());
+            pieces
+        });
+        for rows in pieces {
             assert!(!rows.times.is_empty() && rows.times.len() <= 4096);
             let shown = (0..rows.times.len()).map(|row| {
                 let value = |column: &Column| {

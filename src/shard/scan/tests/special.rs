@@ -89,6 +89,27 @@ fn the_winner_of_a_point_says_when_it_expires() {
 }
 
 #[test]
+fn rows_of_many_groups_share_parts() {
+    test(9, |env| async move {
+        let shards = Shards::open(&env, 1).await;
+        let rows = (0..2000).flat_map(|one| (0..3).map(move |at| (one, at, float(f64::from(one)))));
+        shards.apply(&Event::Write(rows.collect())).await;
+        for order in [Order::Ascending, Order::Descending] {
+            let mut request = question(Output::Rows { visible: 1, limit: Some(1) });
+            request.group_by = request.tags.clone();
+            request.order = order;
+            let parts = shards.ask(&request).await;
+            assert!(parts[0].len() < 8, "{} parts", parts[0].len());
+            let groups = merge_rows(&request, parts);
+            let newest = if order == Order::Ascending { 0 } else { 2 };
+            let whole = |rows: &Vec<Shown>| rows.len() == 1 && rows[0].0 == newest;
+            assert!(groups.len() > 100 && groups.iter().all(|(_, rows)| whole(rows)));
+        }
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_limit_stops_the_reading_early() {
     test(4, |env| async move {
         let shards = Shards::open(&env, 1).await;
@@ -103,8 +124,8 @@ fn a_limit_stops_the_reading_early() {
             request.order = order;
             let rows = RefCell::new(Vec::new());
             let emit = async |part| {
-                let Part::Rows(part) = part else { panic!("rows") };
-                rows.borrow_mut().extend(part.times);
+                let Part::Rows(pieces) = part else { panic!("rows") };
+                rows.borrow_mut().extend(pieces.into_iter().flat_map(|piece| piece.times));
                 true
             };
             let summary = run(shard, &Arc::new(request), emit, || false).await.unwrap();
