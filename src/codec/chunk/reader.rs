@@ -68,6 +68,14 @@ impl<'a> Reader<'a> {
         if expected != found {
             return Err(CodecError::Checksum { expected, found });
         }
+        Reader::open_again(bytes)
+    }
+
+    /// Reads the head of a chunk whose checksum was verified before, as it is when it comes from a
+    /// cache: hashing a chunk takes longer than decoding a page of it. Of other bytes it makes an
+    /// error or wrong values.
+    pub fn open_again(bytes: &'a [u8]) -> Result<Reader<'a>, CodecError> {
+        let (body, _) = bytes.split_last_chunk::<8>().ok_or(CodecError::Truncated)?;
         let mut input = body;
         let kind = FieldType::from_tag(get_u8(&mut input)?);
         let kind = kind.ok_or(CodecError::Malformed("type of a chunk"))?;

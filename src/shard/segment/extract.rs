@@ -1,6 +1,6 @@
 //! Rows of a chunk, taken out of its decoded parts.
 //!
-//! In: the verified pieces of a chunk and a selection. Out: a Block of the selected rows. Pages
+//! In: the pieces of a chunk, verified when they came from the disk, and a selection. Out: a Block of the selected rows. Pages
 //! without a selected row are not decoded; a column of which whole pages are wanted is decoded in
 //! place, without a copy. No I/O here.
 
@@ -177,7 +177,7 @@ fn own_times<'a>(times: &'a [i64], times_start: u32, stored: &StoredRun) -> &'a 
 /// decoded entry.
 fn decode_times(bytes: &[u8], wanted: Range<u32>, out: &mut Vec<i64>) -> Result<u32, Fault> {
     const FAULT: Fault = Fault("times are malformed");
-    let reader = chunk::Reader::open(bytes).map_err(|_| FAULT)?;
+    let reader = chunk::Reader::open_again(bytes).map_err(|_| FAULT)?;
     let holds = |page: &usize| {
         let rows = reader.page_rows(*page);
         rows.start < wanted.end as usize && (wanted.start as usize) < rows.end
@@ -201,7 +201,7 @@ pub fn column(
     out: &mut Column,
 ) -> Result<usize, Fault> {
     const FAULT: Fault = Fault("column is malformed");
-    let reader = chunk::Reader::open(bytes).map_err(|_| FAULT)?;
+    let reader = chunk::Reader::open_again(bytes).map_err(|_| FAULT)?;
     if reader.rows() as u32 != rows {
         return Err(Fault("column has another number of rows than its chunk"));
     }

@@ -122,7 +122,7 @@ pub fn decode(piece: &[u8], rows: u32) -> Option<Vec<StoredRun>> {
 }
 
 fn decode_part(bytes: &[u8]) -> Option<Vec<i64>> {
-    let reader = chunk::Reader::open(bytes).ok()?;
+    let reader = chunk::Reader::open_again(bytes).ok()?;
     let mut column = Column::empty(PART);
     reader.decode(0..reader.pages(), &mut column).ok()?;
     match column {
