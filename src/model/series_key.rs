@@ -45,13 +45,18 @@ impl SeriesKey {
 
     /// The tags, sorted by key.
     pub fn tags(&self) -> Tags<'_> {
-        Tags { rest: split(&self.0).map_or(&[], |(_, rest)| rest) }
+        tags(&self.0)
     }
 
     /// The shard that owns this series in a store of `shards` shards.
     pub fn shard(&self, shards: u32) -> ShardId {
         shard_of(&self.0, shards)
     }
+}
+
+/// The tags in the bytes of a key, sorted by key; malformed bytes end early.
+pub fn tags(key: &[u8]) -> Tags<'_> {
+    Tags { rest: split(key).map_or(&[], |(_, rest)| rest) }
 }
 
 /// Writes the key into `out` (appended); false, with `out` cut back, when it would grow too long.

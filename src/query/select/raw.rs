@@ -10,7 +10,7 @@ use super::outline::{Member, Unit};
 use super::rows::RowMerge;
 use super::window::Window;
 use super::{Question, Shape};
-use crate::model::{Column, ColumnId, FieldNo, FieldType, SeriesKey, Strings};
+use crate::model::{Column, ColumnId, FieldNo, FieldType, Strings, series_key};
 use crate::shard::scan::expr::{RowsView, eval};
 use crate::shard::scan::{Expr, Output, Rows};
 use std::borrow::Cow;
@@ -77,24 +77,24 @@ pub(super) struct Rest<'a> {
     unit: &'a Unit<'a>,
     columns: &'a [Expr],
     window: Window,
-    /// The series that rows are of.
-    head: Option<(Group, Series)>,
+    /// The group that rows are of.
+    head: Option<Group>,
 }
 
 impl Rest<'_> {
     /// Hands on the selected columns of rows of one group; true when no later row can be part of
     /// the answer.
     pub async fn rows(&mut self, rows: Rows, sink: &mut impl Sink) -> Result<bool, QueryError> {
-        if self.head.as_ref().is_none_or(|(group, _)| *group != rows.group) {
+        if self.head.as_ref().is_none_or(|group| *group != rows.group) {
             self.window.next_series(&rows.group);
             if self.window.series_done() {
                 return Ok(true);
             }
-            let head = self.shape.series(self.unit, &rows.group);
-            self.head = Some((rows.group.clone(), head));
+            self.head = Some(rows.group.clone());
         }
         let range = self.window.take(rows.times.len());
-        if let (false, Some((_, head))) = (range.is_empty(), &self.head) {
+        if !range.is_empty() {
+            let head = self.shape.series(self.unit, &rows.group);
             let series = project(head, self.columns, &self.unit.work.tags, rows, range);
             sink.part(ResultPart::of_series(self.context.statement_id, series)).await?;
         }
@@ -104,7 +104,7 @@ impl Rest<'_> {
 
 /// The selected columns of some rows.
 fn project(
-    head: &Series,
+    head: Series,
     columns: &[Expr],
     tags: &[Box<[u8]>],
     rows: Rows,
@@ -124,39 +124,55 @@ fn project(
         out.append(&column, range.clone());
         out
     };
-    let fields: Vec<Column> = rows.fields.into_iter().map(cut).collect();
-    let times = rows.times.get(range.clone()).unwrap_or_default().to_vec();
+    let mut fields: Vec<Option<Column>> =
+        rows.fields.into_iter().map(|column| Some(cut(column))).collect();
+    let times = rows.times.get(range.clone()).unwrap_or_default();
     let series_of = rows.series_of.get(range).unwrap_or_default();
     let computed = columns.iter().any(|column| !matches!(column, Expr::Field(_) | Expr::Tag(_)));
-    let texts: Vec<Strings> = match computed {
-        true => tags.iter().map(|key| tag_strings(&rows.series, series_of, key)).collect(),
-        false => Vec::new(),
+    let mut results = match computed {
+        true => compute(columns, tags, (times, &rows.series, series_of), &fields).into_iter(),
+        false => Vec::new().into_iter(),
     };
-    let view_fields: Vec<Option<Cow<'_, Column>>> =
-        fields.iter().map(|column| Some(Cow::Borrowed(column))).collect();
-    let view_tags: Vec<Option<Strings>> = texts.into_iter().map(Some).collect();
-    let view = RowsView { times: &times, fields: &view_fields, tags: &view_tags };
-    let values = columns.iter().map(|column| match column {
-        Expr::Field(at) => fields.get(*at).cloned().map_or(Out::Cells(Vec::new()), Out::stored),
+    let values = columns.iter().enumerate().map(|(place, column)| match column {
+        Expr::Field(at) => {
+            let again = |other: &Expr| matches!(other, Expr::Field(same) if same == at);
+            let last = !columns.iter().skip(place + 1).any(again);
+            let field = fields.get_mut(*at);
+            let column = field.and_then(|one| if last { one.take() } else { one.clone() });
+            column.map_or(Out::Cells(Vec::new()), Out::stored)
+        }
         Expr::Tag(at) => {
             let key = tags.get(*at).map_or(&b""[..], |key| key);
             let texts = rows.series.iter().map(|series| tag_of(series, key)).collect();
             Out::Texts { texts, at: series_of.to_vec() }
         }
-        expr => {
-            let id = ColumnId::new(FieldNo(0), FieldType::Float);
-            Out::stored(eval(expr, &view).into_column(id, count))
-        }
+        _ => results.next().map_or(Out::Cells(Vec::new()), Out::stored),
     });
-    let values: Vec<Out> = values.collect();
-    let values = std::iter::once(Out::Times(times.clone())).chain(values).collect();
-    Series { values, rows: count, ..head.clone() }
+    let values = std::iter::once(Out::Times(times.to_vec())).chain(values).collect();
+    Series { values, rows: count, ..head }
+}
+
+/// The columns that are computed row by row, in order.
+fn compute(
+    columns: &[Expr],
+    tags: &[Box<[u8]>],
+    (times, series, series_of): (&[i64], &[Arc<[u8]>], &[u32]),
+    fields: &[Option<Column>],
+) -> Vec<Column> {
+    let fields: Vec<Option<Cow<'_, Column>>> =
+        fields.iter().map(|column| column.as_ref().map(Cow::Borrowed)).collect();
+    let texts = tags.iter().map(|key| Some(tag_strings(series, series_of, key)));
+    let texts: Vec<Option<Strings>> = texts.collect();
+    let view = RowsView { times, fields: &fields, tags: &texts };
+    let id = ColumnId::new(FieldNo(0), FieldType::Float);
+    let computed = columns.iter().filter(|one| !matches!(one, Expr::Field(_) | Expr::Tag(_)));
+    computed.map(|expr| eval(expr, &view).into_column(id, times.len())).collect()
 }
 
 /// The value of a tag in a canonical key; `None` without it.
 fn tag_of(key: &[u8], tag: &[u8]) -> Option<Arc<[u8]>> {
-    let key = SeriesKey::from_bytes(key)?;
-    key.tags().find(|(name, _)| *name == tag).map(|(_, value)| value.into())
+    let mut tags = series_key::tags(key);
+    tags.find(|(name, _)| *name == tag).map(|(_, value)| value.into())
 }
 
 fn tag_strings(series: &[Arc<[u8]>], series_of: &[u32], tag: &[u8]) -> Strings {
