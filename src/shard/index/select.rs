@@ -80,7 +80,8 @@ enum Op {
 /// A predicate under evaluation. Series defined after `new` are left out; series retired meanwhile
 /// may be in.
 pub struct SelectTask {
-    all: RoaringBitmap,
+    /// The series at the start; `None`: not needed.
+    all: Option<RoaringBitmap>,
     ops: Vec<Op>,
     at: usize,
     stack: Vec<RoaringBitmap>,
@@ -94,8 +95,17 @@ impl SelectTask {
     pub fn new(index: &Index, measurement: MeasurementId, filter: &TagFilter) -> SelectTask {
         let mut ops = Vec::new();
         compile(index, measurement, filter, false, &mut ops);
+        // Where all is done in the first step and nothing is complemented, nobody looks at the set
+        // of all series, which may be large: the cells of a measurement hold no other ones.
+        let plain = |op: &Op| match op {
+            Op::Push { full } => !full,
+            Op::Cell { complement, .. } => !complement,
+            Op::Walk { .. } | Op::Not => false,
+            Op::And | Op::Or => true,
+        };
+        let all = if ops.iter().all(plain) { None } else { Some(index.series_of(measurement)) };
         SelectTask {
-            all: index.series_of(measurement),
+            all,
             ops,
             at: 0,
             stack: Vec::new(),
@@ -106,15 +116,17 @@ impl SelectTask {
 
     /// Works on about `budget` tag values (at least one); gives the set once, at the end.
     pub fn step(&mut self, index: &Index, mut budget: usize) -> Poll<RoaringBitmap> {
+        let none = RoaringBitmap::new();
+        let all = self.all.as_ref().unwrap_or(&none);
         while let Some(op) = self.ops.get_mut(self.at) {
             match op {
-                Op::Push { full: true } => self.stack.push(self.all.clone()),
+                Op::Push { full: true } => self.stack.push(all.clone()),
                 Op::Push { full: false } => self.stack.push(RoaringBitmap::new()),
                 Op::Cell { cell, complement } => {
                     let cell = cell.and_then(|cell| index.cells.get(cell));
                     let set = cell.map(|cell| index.postings.bitmap(cell.series));
                     let set = set.unwrap_or_default();
-                    self.stack.push(if *complement { &self.all - set } else { set });
+                    self.stack.push(if *complement { all - set } else { set });
                 }
                 Op::Walk { next, test, complement } => {
                     budget = walk(index, next, test, budget, &mut self.ids, &mut self.found);
@@ -123,11 +135,11 @@ impl SelectTask {
                         return Poll::Pending;
                     }
                     let set = std::mem::take(&mut self.found);
-                    self.stack.push(if *complement { &self.all - set } else { set });
+                    self.stack.push(if *complement { all - set } else { set });
                 }
                 Op::Not => {
                     let set = self.stack.pop().unwrap_or_default();
-                    self.stack.push(&self.all - set);
+                    self.stack.push(all - set);
                 }
                 Op::And => {
                     let set = self.stack.pop().unwrap_or_default();
@@ -141,7 +153,10 @@ impl SelectTask {
             self.at += 1;
         }
         let set = self.stack.pop().unwrap_or_default();
-        Poll::Ready(set & &self.all)
+        Poll::Ready(match &self.all {
+            Some(all) => set & all,
+            None => set,
+        })
     }
 }
 
@@ -204,21 +219,31 @@ fn compile(
         }
         TagFilter::Not(filter) => compile(index, measurement, filter, !negate, ops),
         TagFilter::And(filters) => {
-            ops.push(Op::Push { full: true });
-            for filter in filters {
-                compile(index, measurement, filter, false, ops);
-                ops.push(Op::And);
-            }
+            join(index, measurement, filters, true, ops);
             ops.extend(negate.then_some(Op::Not));
         }
         TagFilter::Or(filters) => {
-            ops.push(Op::Push { full: false });
-            for filter in filters {
-                compile(index, measurement, filter, false, ops);
-                ops.push(Op::Or);
-            }
+            join(index, measurement, filters, false, ops);
             ops.extend(negate.then_some(Op::Not));
         }
+    }
+}
+
+/// The series that pass all of some predicates, or any of them.
+fn join(
+    index: &Index,
+    measurement: MeasurementId,
+    filters: &[TagFilter],
+    all: bool,
+    ops: &mut Vec<Op>,
+) {
+    let Some((first, rest)) = filters.split_first() else {
+        return ops.push(Op::Push { full: all });
+    };
+    compile(index, measurement, first, false, ops);
+    for filter in rest {
+        compile(index, measurement, filter, false, ops);
+        ops.push(if all { Op::And } else { Op::Or });
     }
 }
 
