@@ -9,7 +9,8 @@ use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Tal
 use super::queries::{Kill, Queries, QueryInfo};
 use super::tally::{self, Counts, Tally};
 use crate::catalog::{CatalogError, Command, State};
-use crate::model::{ShardId, WriteRequest};
+use crate::model::{MeasurementId, ShardId, WriteRequest};
+use crate::shard::index::{TagFilter, TagSketch};
 use crate::shard::scan;
 use crate::shard::{WriteError, Written};
 use std::cell::{Ref, RefCell};
@@ -30,11 +31,14 @@ pub struct Cluster {
     shards: u32,
     cores: u32,
     limits: SeriesLimits,
+    /// By shard; none: every shard is asked.
+    sketches: Rc<[Arc<TagSketch>]>,
 }
 
 /// The answer of one shard while it comes in.
 pub struct Scan {
-    stream: Stream<Talk>,
+    /// `None`: the shard has nothing and was not asked.
+    stream: Option<Stream<Talk>>,
     /// Who wants to know what the scan did.
     told: Vec<Told>,
 }
@@ -49,12 +53,25 @@ impl Cluster {
         let queries = Queries::new(mesh.here(), cores);
         let limits = SeriesLimits::default();
         let tally = Tally::default();
-        Cluster { mesh, catalog, queries, tally, shards, cores, limits }
+        let sketches = Rc::new([]);
+        Cluster { mesh, catalog, queries, tally, shards, cores, limits, sketches }
     }
 
     /// The same view with limits on new series.
     pub fn with_limits(self, limits: SeriesLimits) -> Cluster {
         Cluster { limits, ..self }
+    }
+
+    /// The same view, which asks only shards that may have something to say. `sketches`: one of
+    /// each shard.
+    pub fn with_sketches(self, sketches: Vec<Arc<TagSketch>>) -> Cluster {
+        Cluster { sketches: sketches.into(), ..self }
+    }
+
+    /// Whether a shard may have a series of a measurement that passes.
+    fn may_match(&self, shard: ShardId, measurement: MeasurementId, series: &TagFilter) -> bool {
+        let sketch = self.sketches.get(shard.index());
+        sketch.is_none_or(|sketch| sketch.may_match(measurement, series))
     }
 
     /// The catalog as this core knows it. Not to be held over an await.
@@ -172,12 +189,19 @@ impl Cluster {
 
     /// Begins one shard's part of a question.
     pub fn scan(&self, shard: ShardId, request: Arc<scan::Request>) -> Scan {
+        let asked = self.may_match(shard, request.measurement, &request.series);
         let request = Request::Scan { shard, request };
-        Scan { stream: self.mesh.stream(self.core_of(shard), request), told: Vec::new() }
+        let stream = asked.then(|| self.mesh.stream(self.core_of(shard), request));
+        Scan { stream, told: Vec::new() }
     }
 
     /// Asks one shard's index.
     pub async fn lookup(&self, shard: ShardId, lookup: Arc<scan::Lookup>) -> Option<scan::Found> {
+        let may = |measurement: &_| self.may_match(shard, *measurement, &lookup.series);
+        let all = lookup.measurements.is_empty();
+        if !all && !lookup.measurements.iter().any(may) && lookup.want.of_series() {
+            return Some(lookup.want.nothing());
+        }
         match self.mesh.call(self.core_of(shard), Request::Lookup { shard, lookup }).await {
             Reply::Found(found) => Some(found),
             _ => None,
@@ -221,13 +245,18 @@ impl Scan {
 
     /// The next part; `Err` with the outcome at the end.
     pub async fn next(&mut self) -> Result<scan::Part, Result<scan::Summary, scan::ScanError>> {
-        match self.stream.next().await {
+        let Some(stream) = &mut self.stream else { return Err(self.tell(Default::default())) };
+        match stream.next().await {
             Event::Part(part) => Ok(part),
-            Event::End(Reply::Scanned(outcome)) => Err(outcome.and_then(|summary| {
-                self.told.iter().try_for_each(|told| told(&summary)).map(|()| summary)
-            })),
+            Event::End(Reply::Scanned(outcome)) => {
+                Err(outcome.and_then(|summary| self.tell(summary)))
+            }
             Event::End(_) => Err(Err(scan::ScanError::Lost)),
         }
+    }
+
+    fn tell(&self, summary: scan::Summary) -> Result<scan::Summary, scan::ScanError> {
+        self.told.iter().try_for_each(|told| told(&summary)).map(|()| summary)
     }
 }
 

@@ -14,10 +14,11 @@ use crate::model::{
 };
 use crate::shard::index::TagFilter;
 use crate::shard::log::Identity;
-use crate::shard::scan::{FieldRef, Order, Output, Request};
+use crate::shard::scan::{FieldRef, Found, Lookup, Order, Output, Request, Want};
 use crate::shard::store::Store;
 use crate::shard::{Shard, journal, testing};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,7 +75,12 @@ async fn start_hosts(sim: &Sim, cores: u32, shard_count: u32) -> Vec<(Cluster, R
         let host = Host::serve(env, &cluster, shards, owner);
         clusters.push((cluster, host));
     }
-    clusters
+    let shards = clusters.iter().flat_map(|(_, host)| host.shards());
+    let sketches: BTreeMap<_, _> =
+        shards.map(|shard| (shard.id(), shard.index().sketch())).collect();
+    let sketches: Vec<_> = sketches.into_values().collect();
+    let knowing = |(cluster, host): (Cluster, _)| (cluster.with_sketches(sketches.clone()), host);
+    clusters.into_iter().map(knowing).collect()
 }
 
 async fn open_catalog(env: &SimEnv, store: &Store) -> (Owner<SimEnv>, State) {
@@ -245,11 +251,54 @@ async fn read_all(cluster: &Cluster, request: &Arc<Request>) -> usize {
         cluster.shards().map(|shard| cluster.scan(shard, request.clone())).collect();
     for mut scan in scans {
         while let Ok(part) = scan.next().await {
-            let crate::shard::scan::Part::Rows(part) = part else { panic!("rows") };
-            rows += part.times.len();
+            let crate::shard::scan::Part::Rows(pieces) = part else { panic!("rows") };
+            rows += pieces.iter().map(|rows| rows.times.len()).sum::<usize>();
         }
     }
     rows
+}
+
+#[test]
+fn shards_that_cannot_match_are_not_asked() {
+    let sim = Sim::new(49);
+    sim.run(async {
+        let clusters = start(&sim, SHARDS).await;
+        let asker = &clusters[0];
+        asker.decide(create("d")).await.unwrap();
+        write(asker, 1.0).await;
+        let is = |value: &str| TagFilter::Equals {
+            key: b"n".as_slice().into(),
+            value: value.as_bytes().into(),
+        };
+        let ask = async |series: TagFilter| {
+            let request = Arc::new(Request { series, ..Request::clone(&all_rows(asker)) });
+            let before = asker.mesh().sent().requests;
+            let rows = read_all(asker, &request).await;
+            (rows, asker.mesh().sent().requests - before)
+        };
+        // Core 0 asks itself without a message.
+        assert_eq!(ask(TagFilter::All).await, (40, u64::from(SHARDS) - 1));
+        for number in 0..40u32 {
+            let value = number.to_string();
+            let key = SeriesKey::build(b"m", &[(b"n", value.as_bytes())]).unwrap();
+            let away = u64::from(key.shard(SHARDS) != ShardId(0));
+            assert_eq!(ask(is(&value)).await, (1, away), "series {value}");
+        }
+        assert_eq!(ask(is("nobody")).await, (0, 0));
+        let count = async |series| {
+            let (db, measurements) = (all_rows(asker).db, vec![all_rows(asker).measurement]);
+            let lookup = Lookup { db, measurements, series, within: None, want: Want::Count };
+            let (lookup, mut sum) = (Arc::new(lookup), 0);
+            for shard in asker.shards() {
+                let found = asker.lookup(shard, lookup.clone()).await;
+                let Some(Found::Count(counts)) = found else { panic!("a count") };
+                sum += counts.iter().map(|(_, count)| count).sum::<u64>();
+            }
+            sum
+        };
+        assert_eq!((count(is("7")).await, count(is("nobody")).await), (1, 0));
+    })
+    .unwrap();
 }
 
 #[test]

@@ -77,9 +77,10 @@ pub async fn run(plan: Plan, env: RealEnv) -> Result<(), String> {
     let cluster = Cluster::new(mesh, catalog, found.store.shards).with_limits(limits);
     let host = Host::serve(env.clone(), &cluster, shards, owner);
     watch_catalog(&env, host, plan.events.clone());
-    let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));
     tell(&plan.events, Event::CoreReady);
     wait_for(&env, &plan.shared, Phase::Serving, LOOK_SOON).await;
+    let cluster = cluster.with_sketches(plan.shared.sketches());
+    let front = Rc::new(Front::new(env.clone(), cluster, plan.facts.clone()));
     serve(plan, &env, front).await
 }
 
@@ -161,6 +162,7 @@ async fn open_shards(
         let opened = Shard::open(env, &dir, &found.store, id, options)
             .await
             .map_err(|error| format!("shard {} cannot be opened: {error}", id.0))?;
+        plan.shared.publish_sketch(id, opened.shard.index().sketch());
         tell(&plan.events, Event::ShardOpen { notes: notes(id, &opened) });
         shards.push(opened.shard);
     }

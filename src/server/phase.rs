@@ -5,9 +5,12 @@
 //! to get wrong between threads.
 
 use crate::catalog::State;
+use crate::model::ShardId;
+use crate::shard::index::TagSketch;
 use crate::shard::store::Store;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What the process does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,6 +30,7 @@ pub enum Phase {
 pub struct Shared {
     phase: AtomicU8,
     found: OnceLock<Found>,
+    sketches: Mutex<BTreeMap<ShardId, Arc<TagSketch>>>,
 }
 
 /// What the first core read before the others open their shards.
@@ -56,6 +60,17 @@ impl Shared {
     pub fn publish(&self, found: Found) {
         // Only the first core publishes, and once.
         let _ = self.found.set(found);
+    }
+
+    /// Lets the other cores look at what a shard has.
+    pub fn publish_sketch(&self, shard: ShardId, sketch: Arc<TagSketch>) {
+        self.sketches.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, sketch);
+    }
+
+    /// What the shards have, by shard: all of them when the phase is `Serving`.
+    pub fn sketches(&self) -> Vec<Arc<TagSketch>> {
+        let sketches = self.sketches.lock().unwrap_or_else(PoisonError::into_inner);
+        sketches.values().cloned().collect()
     }
 
     /// What was published, if it was.

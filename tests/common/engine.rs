@@ -74,7 +74,8 @@ async fn start(env: SimEnv, facts: Facts) -> Rc<Front<SimEnv>> {
         shards.push(opened.unwrap_or_else(|error| panic!("{error}")).shard);
     }
     let catalog = Rc::new(RefCell::new(state.clone()));
-    let cluster = Cluster::new(mesh, catalog, store.shards);
+    let sketches = shards.iter().map(|shard| shard.index().sketch()).collect();
+    let cluster = Cluster::new(mesh, catalog, store.shards).with_sketches(sketches);
     Host::serve(env.clone(), &cluster, shards, Some(Owner::new(state, journal)));
     Rc::new(Front::new(env, cluster, facts))
 }

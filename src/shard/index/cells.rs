@@ -97,6 +97,7 @@ impl Index {
         let (series, columns) = (Posting::EMPTY, Vec::new());
         self.measurements.push(Measurement { id, db, name, dropped, live: 0, series, columns });
         self.measurement_numbers.insert(id, number);
+        self.sketch.add_measurement(id);
         Ok(number)
     }
 
@@ -160,7 +161,11 @@ impl Index {
         let at = self.cells.push(cell).ok_or(IndexError::Full)?;
         owner.first = at;
         owner.cells += 1;
+        let (measurement, key) = (owner.measurement, owner.key);
         self.cell_table.insert(hash_cell(column, value), at);
+        if let Some(measurement) = self.measurements.get(measurement as usize) {
+            self.sketch.add_tag(measurement.id, self.symbols.text(key), value);
+        }
         Ok(at)
     }
 

@@ -20,6 +20,7 @@ mod group;
 mod load;
 mod posting;
 mod select;
+mod sketch;
 mod sort;
 mod states;
 mod symbols;
@@ -35,6 +36,7 @@ pub use delta::{Delta, DeltaTask, Mark};
 pub use group::{GroupTask, Grouping};
 pub use load::Loader;
 pub use select::{SelectTask, TagFilter};
+pub use sketch::TagSketch;
 pub use symbols::Symbol;
 pub use values::TagValuesTask;
 
@@ -45,6 +47,7 @@ use cells::{Cell, Column, Database, Measurement};
 use posting::Pool;
 use roaring::RoaringBitmap;
 use states::{State, States};
+use std::sync::Arc;
 use symbols::Symbols;
 use table::Table;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -103,6 +106,7 @@ pub struct Index {
     thinned: bool,
     /// Cells of the key at hand.
     scratch: Vec<u32>,
+    sketch: Arc<TagSketch>,
 }
 
 impl Index {
@@ -153,6 +157,11 @@ impl Index {
         let hash = hash_key(db, key);
         let found = self.find(hash, db, key);
         self.add(id.0, number, hash, found)
+    }
+
+    /// What other cores may know of the tags here.
+    pub fn sketch(&self) -> Arc<TagSketch> {
+        self.sketch.clone()
     }
 
     /// The live series of a key.

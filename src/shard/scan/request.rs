@@ -3,7 +3,10 @@
 //! Plain data made once by the planner and shared by all shards (`Arc<Request>`). Names are
 //! resolved: columns by id, tags by position in `Request::tags`.
 
-use crate::model::{ColumnId, DbId, FieldType, MeasurementId, PartitionId, TimeRange, Value};
+use super::partial::Found;
+use crate::model::{
+    ColumnId, DbId, FieldType, MeasurementId, PartitionId, Strings, TimeRange, Value,
+};
 use crate::shard::index::TagFilter;
 use std::sync::Arc;
 
@@ -241,6 +244,25 @@ pub enum Want {
     AllTagNames,
     /// Every tag value of the database, whatever else the look-up says.
     AllTagValues,
+}
+
+impl Want {
+    /// Whether only series that match give anything.
+    pub fn of_series(&self) -> bool {
+        !matches!(self, Want::AllTagNames | Want::AllTagValues)
+    }
+
+    /// The answer when no series matches.
+    pub fn nothing(&self) -> Found {
+        match self {
+            Want::Measurements => Found::Measurements(Vec::new()),
+            Want::Keys => Found::Keys(Vec::new()),
+            Want::TagKeys => Found::TagKeys(Vec::new()),
+            Want::TagValues(_) => Found::TagValues(Vec::new()),
+            Want::Count => Found::Count(Vec::new()),
+            Want::AllTagNames | Want::AllTagValues => Found::Names(Strings::default()),
+        }
+    }
 }
 
 /// Which tag keys: WITH KEY of SHOW TAG VALUES.
