@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// Answers are handed to the connection in pieces of this size (bytes).
 const PIECE_BYTES: usize = 64 << 10;
+/// Time that a query computes on this core between two turns of other tasks, at most (ns).
+const SLICE_NS: u64 = 250_000;
 /// A longer text takes longer to parse than a core should be busy at a stretch (bytes).
 const LONG_BYTES: usize = 32 << 10;
 /// Rows of a chunk when the request does not say.
@@ -179,6 +181,7 @@ async fn run<E: Env>(front: &Rc<Front<E>>, question: Question, pipe: Pipe) {
         packer: question.packed.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
         pipe: &pipe,
         chunked: question.json.chunk.is_some(),
+        rested: started,
     };
     future::or(listed(front, &question, &mut sink), pipe.abandoned()).await;
     doors.http_query_ns.add(front.env.now_mono().saturating_sub(started));
@@ -218,6 +221,8 @@ struct Output<'a, E: Env> {
     packer: Option<GzEncoder<Vec<u8>>>,
     pipe: &'a Pipe,
     chunked: bool,
+    /// When other tasks had a turn (monotonic, ns).
+    rested: u64,
 }
 
 impl<E: Env> Output<'_, E> {
@@ -261,7 +266,13 @@ impl<E: Env> Sink for Output<'_, E> {
         let due = self.chunked && !self.writer.is_empty();
         if due || self.writer.len() >= PIECE_BYTES {
             self.hand_over(false).await?;
-            self.front.env.yield_now().await;
+            self.rested = 0;
+        }
+        // Between two parts lies the work of merging and finishing, too.
+        let env = &self.front.env;
+        if env.now_mono().saturating_sub(self.rested) >= SLICE_NS {
+            env.yield_now().await;
+            self.rested = env.now_mono();
         }
         Ok(())
     }

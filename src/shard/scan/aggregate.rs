@@ -94,7 +94,8 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         while start < self.plan.groups() {
             let end = self.batch_end(start, (first, last), &stretches)?;
             let batch = self.plan.batch(start..end);
-            let mut table = self.table(&batch, (first, last));
+            self.guard.check().await?;
+            let mut table = self.table(&batch, (first, last)).await?;
             self.read_all(&stretches, &batch, &mut table).await?;
             self.send(&batch, table, emit).await?;
             start = end;
@@ -134,20 +135,19 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         Ok(end)
     }
 
-    fn table(&self, batch: &Batch, (first, last): (i64, i64)) -> Table {
+    async fn table(&self, batch: &Batch, (first, last): (i64, i64)) -> Result<Table, ScanError> {
         let width = last.abs_diff(first) as usize + 1;
         let slots = width * batch.groups.len();
-        let accumulator = |aggregate: &Aggregate| {
+        let times = vec![TimeRange::new(i64::MAX, i64::MIN); batch.groups.len()];
+        let mut table = Table { first_bucket: first, width, accumulators: Vec::new(), times };
+        for aggregate in self.aggregates {
             let field = self.plan.request.fields.get(aggregate.field);
-            let kind = field.map_or(crate::model::FieldType::Float, |field| field.kind);
-            Accumulator::new(aggregate.function, kind, slots, batch.series.len())
-        };
-        Table {
-            first_bucket: first,
-            width,
-            accumulators: self.aggregates.iter().map(accumulator).collect(),
-            times: vec![TimeRange::new(i64::MAX, i64::MIN); batch.groups.len()],
+            let kind = field.map_or(FieldType::Float, |field| field.kind);
+            let series = batch.series.len();
+            table.accumulators.push(Accumulator::new(aggregate.function, kind, slots, series));
+            self.guard.check().await?;
         }
+        Ok(table)
     }
 
     async fn read_all(
@@ -214,7 +214,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             let Some(mut block) = stream.next(self.guard, &mut judge).await? else { break };
             note(self.guard, &block);
             self.plan.filter(&mut block, batch, self.used.as_ref());
-            self.add(&block, batch, table, &mut slices);
+            self.add(&block, batch, table, &mut slices).await?;
             let held: usize = table.accumulators.iter().map(|one| one.bytes).sum();
             if held > self.plan.request.memory_bytes {
                 return Err(ScanError::Memory { limit: self.plan.request.memory_bytes });
@@ -244,8 +244,15 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         self.aggregates.iter().map(column).collect()
     }
 
-    /// Adds the rows of a Block, all of whose series are in the batch.
-    fn add(&self, block: &Block, batch: &Batch, table: &mut Table, slices: &mut Vec<Slice>) {
+    /// Adds the rows of a Block, all of whose series are in the batch, one aggregate after the
+    /// other. Tasks of the core have turns in between.
+    async fn add(
+        &self,
+        block: &Block,
+        batch: &Batch,
+        table: &mut Table,
+        slices: &mut Vec<Slice>,
+    ) -> Result<(), ScanError> {
         slices.clear();
         let mut hint = 0;
         for run in &block.runs {
@@ -265,6 +272,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         let column = |at: usize| columns.get(at).and_then(Option::as_deref);
         for (aggregate, accumulator) in self.aggregates.iter().zip(&mut table.accumulators) {
             let Some(values) = column(aggregate.field) else { continue };
+            self.guard.check().await?;
             let aux = |row: usize| self.aux(aggregate, block, row, &column);
             let key = |row: usize| self.key(block, row);
             let rows = RowsOf { times: &block.times, aux: &aux, key: &key };
@@ -287,6 +295,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Canonical key of a row's series.

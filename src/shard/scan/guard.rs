@@ -5,8 +5,10 @@ use super::partial::{ScanError, Summary};
 use crate::env::Env;
 use std::cell::Cell;
 
-/// Rows worked on between two turns of other tasks.
+/// Rows worked on between two turns of other tasks, at most.
 const SLICE_ROWS: u64 = 8192;
+/// Time between two turns of other tasks, at most, where the work is not in rows (ns).
+const SLICE_NS: u64 = 250_000;
 
 /// Watches one scan.
 pub struct Guard<'a, E: Env, C: Fn() -> bool> {
@@ -21,6 +23,8 @@ pub struct Guard<'a, E: Env, C: Fn() -> bool> {
     waited: Cell<u64>,
     /// Rows worked on since other tasks had a turn.
     work: Cell<u64>,
+    /// When they had it (ns).
+    rested: Cell<u64>,
     summary: Cell<Summary>,
 }
 
@@ -36,6 +40,7 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
             started,
             waited: Cell::new(0),
             work: Cell::new(0),
+            rested: Cell::new(started),
             summary: Cell::new(Summary::default()),
         }
     }
@@ -57,21 +62,24 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
         self.work.set(self.work.get() + rows as u64);
     }
 
-    /// Gives other tasks a turn when a slice of rows is done.
+    /// Gives other tasks a turn when a slice of work is done.
     ///
     /// # Errors
     /// When the question was cancelled, its time is over, or too much was read.
     pub async fn check(&self) -> Result<(), ScanError> {
-        if self.work.get() >= SLICE_ROWS {
-            self.work.set(0);
+        let mut now = self.env.now_mono();
+        if self.work.get() >= SLICE_ROWS || now.saturating_sub(self.rested.get()) >= SLICE_NS {
             self.rest().await;
+            now = self.rested.get();
         }
-        self.test()
+        self.test(now)
     }
 
     /// Gives other tasks a turn now.
     pub async fn rest(&self) {
         self.wait(self.env.yield_now()).await;
+        self.work.set(0);
+        self.rested.set(self.env.now_mono());
     }
 
     /// Waits for others, off the scan's own time.
@@ -82,11 +90,11 @@ impl<'a, E: Env, C: Fn() -> bool> Guard<'a, E, C> {
         value
     }
 
-    fn test(&self) -> Result<(), ScanError> {
+    fn test(&self, now: u64) -> Result<(), ScanError> {
         if (self.is_cancelled)() {
             return Err(ScanError::Cancelled);
         }
-        if self.deadline > 0 && self.env.now_mono() >= self.deadline {
+        if self.deadline > 0 && now >= self.deadline {
             return Err(ScanError::Timeout);
         }
         let (found, limit) = (self.summary.get().rows, self.rows_max);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 /// Index entries looked at between two turns of other tasks.
-pub const STEP_ENTRIES: usize = 4096;
+pub const STEP_ENTRIES: usize = 1024;
 /// From this share of a measurement's series on, all are read and the others passed over.
 const ALL_SHARE: usize = 2;
 
@@ -70,7 +70,7 @@ impl<'r, E: Env> Plan<'r, E> {
             if let Poll::Ready(found) = step {
                 break found;
             }
-            guard.rest().await;
+            guard.note_work(STEP_ENTRIES);
             guard.check().await?;
         };
         let series: Vec<SeriesId> = selected.iter().map(SeriesId).collect();
@@ -82,7 +82,8 @@ impl<'r, E: Env> Plan<'r, E> {
             if let Poll::Ready(grouping) = step {
                 break grouping;
             }
-            guard.rest().await;
+            // A step ends with a phase, too, however few series there are.
+            guard.note_work(series.len().min(STEP_ENTRIES));
             guard.check().await?;
         };
         let tag_keys = {
@@ -90,7 +91,9 @@ impl<'r, E: Env> Plan<'r, E> {
             request.tags.iter().map(|key| index.tag_key(request.measurement, key)).collect()
         };
         let live = shard.index().live_series_of(request.measurement) as usize;
+        guard.check().await?;
         let (series, ends, groups) = arrange(&series, grouping, request.order);
+        guard.check().await?;
         let columns = columns_of(request);
         let shard = shard.clone();
         Ok(Plan { shard, request, partitions, series, ends, groups, columns, tag_keys, live })

@@ -21,8 +21,10 @@ use crate::shard::version::{Later, Section, Sources};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Rows of a Block from a head or a merge.
+/// Rows of a Block from a head or a merge, at most.
 pub const STEP_ROWS: usize = 8192;
+/// Values of such a Block: merging them takes some tenths of a millisecond.
+const STEP_VALUES: usize = 16_384;
 
 /// What is read of a stretch.
 #[derive(Clone, Debug)]
@@ -252,6 +254,10 @@ impl<E: Env> Stream<E> {
         Ok(None)
     }
 
+    fn step_rows(&self) -> usize {
+        (STEP_VALUES / self.wanted.columns.len().max(1)).clamp(1024, STEP_ROWS)
+    }
+
     async fn next_of<C: Fn() -> bool>(
         &self,
         guard: &Guard<'_, E, C>,
@@ -283,7 +289,7 @@ impl<E: Env> Stream<E> {
                     None => merger.finish(at),
                 }
             }
-            if let Some(block) = merger.next(STEP_ROWS) {
+            if let Some(block) = merger.next(self.step_rows()) {
                 return Ok(Some(block));
             }
             guard.rest().await;
@@ -345,7 +351,7 @@ impl<E: Env> Stream<E> {
                         range: self.range,
                         columns: Some(&*self.wanted.columns),
                     };
-                    let block = view.gather(&select, cursor, STEP_ROWS);
+                    let block = view.gather(&select, cursor, self.step_rows());
                     if block.as_ref().is_some_and(|block| block.rows() == 0) {
                         guard.rest().await;
                     }
