@@ -46,8 +46,9 @@ keywords! {
 impl Keyword {
     /// The reserved word with this spelling in any case.
     pub fn lookup(word: &str) -> Option<Keyword> {
-        let same = |keyword: &&Keyword| keyword.text().eq_ignore_ascii_case(word);
-        Keyword::ALL.iter().find(same).copied()
+        let upper = || word.bytes().map(|byte| byte.to_ascii_uppercase());
+        let found = Keyword::ALL.binary_search_by(|one| one.text().bytes().cmp(upper()));
+        found.ok().and_then(|at| Keyword::ALL.get(at).copied())
     }
 }
 
@@ -152,6 +153,9 @@ mod tests {
 
     #[test]
     fn words_are_found_in_any_case() {
+        for keyword in Keyword::ALL {
+            assert_eq!(Keyword::lookup(&keyword.text().to_lowercase()), Some(*keyword));
+        }
         assert_eq!(Keyword::lookup("sElEcT"), Some(Keyword::Select));
         assert_eq!(Keyword::lookup("selec"), None);
         assert_eq!(Keyword::lookup("time"), None);
