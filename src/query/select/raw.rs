@@ -130,7 +130,7 @@ fn project(
     let series_of = rows.series_of.get(range).unwrap_or_default();
     let computed = columns.iter().any(|column| !matches!(column, Expr::Field(_) | Expr::Tag(_)));
     let mut results = match computed {
-        true => compute(columns, tags, (times, &rows.series, series_of), &fields).into_iter(),
+        true => compute(columns, tags, &fields, &rows.series, (times, series_of)).into_iter(),
         false => Vec::new().into_iter(),
     };
     let values = columns.iter().enumerate().map(|(place, column)| match column {
@@ -156,8 +156,9 @@ fn project(
 fn compute(
     columns: &[Expr],
     tags: &[Box<[u8]>],
-    (times, series, series_of): (&[i64], &[Arc<[u8]>], &[u32]),
     fields: &[Option<Column>],
+    series: &[Arc<[u8]>],
+    (times, series_of): (&[i64], &[u32]),
 ) -> Vec<Column> {
     let fields: Vec<Option<Cow<'_, Column>>> =
         fields.iter().map(|column| column.as_ref().map(Cow::Borrowed)).collect();
