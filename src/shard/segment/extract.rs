@@ -1,8 +1,8 @@
 //! Rows of a chunk, taken out of its decoded parts.
 //!
-//! In: the pieces of a chunk, verified when they came from the disk, and a selection. Out: a Block of the selected rows. Pages
-//! without a selected row are not decoded; a column of which whole pages are wanted is decoded in
-//! place, without a copy. No I/O here.
+//! In: the pieces of a chunk, verified when they came from the disk, and a selection. Out: a Block
+//! of the selected rows. Pages without a selected row are not decoded; a column of which whole
+//! pages are wanted is decoded in place, without a copy. No I/O here.
 
 use super::runs::{self, StoredRun};
 use super::select::{self, Select, Span};
