@@ -207,8 +207,6 @@ fn names_are_listed_once_and_go_with_their_metric() {
         (204, 204, 400)
     );
     assert_eq!(list("metricnames?prefix=m"), r#"["m0","m2"]"#);
-    let packed = server.request("GET /api/v1/tagvalues HTTP/1.1\r\nAccept-Encoding: gzip\r\n", b"");
-    assert_eq!(packed.header("content-encoding"), "", "too short to be packed");
     let forms = server.request("GET /api/v1/features HTTP/1.1\r\nAccept-Encoding: gzip\r\n", b"");
     assert_eq!((forms.header("content-encoding"), &forms.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
 }

@@ -106,12 +106,14 @@ fn filters_and_groups() {
 
 #[test]
 fn the_shards_and_the_rows_come_to_the_same() {
-    let (_dir, server) = server();
+    // So little memory that ranges of a millisecond are worked on in several stretches of time.
+    let (_dir, data) = folder();
+    let server = start(&data, &["--cores", "2", "--query-memory", "128k"]);
     let mut points = Vec::new();
     for series in 0..20 {
         let values: Vec<String> = (0..60)
             .map(|at| {
-                let time = 1_609_459_200_000i64 + at * 7_000 + series;
+                let time = 1_609_459_200_000i64 + at * 7_000 + series % 4;
                 let value = (at * 37 + series * 11) % 100;
                 match (at + series) % 3 {
                     0 => format!("[{time},{value}.25]"),
@@ -124,9 +126,11 @@ fn the_shards_and_the_rows_come_to_the_same() {
     }
     put(&server, &format!("[{}]", points.join(",")));
     let stamps = ["", r#","align_start_time":true"#, r#","align_end_time":true"#];
-    for name in ["count", "sum", "avg", "min", "max", "dev", "last"] {
+    let units = [("minutes", 1), ("months", 1), ("milliseconds", 1), ("milliseconds", 3)];
+    for name in ["count", "sum", "avg", "min", "max", "dev", "first", "last"] {
         for stamp in stamps {
-            for unit in [r#""unit":"minutes","value":1"#, r#""unit":"months","value":1"#] {
+            for (unit, value) in units {
+                let unit = format!(r#""unit":"{unit}","value":{value}"#);
                 let aggregator = format!(r#"{{"name":"{name}","sampling":{{{unit}}}{stamp}}}"#);
                 let pushed =
                     values(&server, &format!(r#"{{"name":"m","aggregators":[{aggregator}]}}"#));

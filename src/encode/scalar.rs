@@ -29,6 +29,12 @@ fn valid(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Whether a text needs no escape: ASCII without special characters.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    // Without a way out, so that many bytes are looked at together.
+    text.iter().fold(true, |plain, byte| plain & (*byte < 0x80) & !is_special(*byte))
+}
+
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
 }

@@ -52,6 +52,8 @@ pub struct Fetch<S> {
     lanes: Vec<Lane<S>>,
     order: Order,
     limit: Option<Limit>,
+    /// Whether points at one time may come in any order.
+    pub by_time_alone: bool,
 }
 
 /// Points of each series that count, the first ones.
@@ -73,7 +75,8 @@ impl<S: Parts> Fetch<S> {
             open: false,
         };
         let limit = limit.map(|max| Limit { max, taken: FixedMap::default() });
-        Fetch { lanes: scans.into_iter().map(lane).collect(), order, limit }
+        let lanes = scans.into_iter().map(lane).collect();
+        Fetch { lanes, order, limit, by_time_alone: false }
     }
 
     /// Goes on to the next group, in the order of the groups' values.
@@ -129,7 +132,12 @@ impl<S: Parts> Fetch<S> {
                 lane.give(bound, order, out);
             }
             if let Some(given) = out.get_mut(start..).filter(|given| !given.is_empty()) {
-                let compare = |a: &Point, b: &Point| compare(order, a, b);
+                let compare = |a: &Point, b: &Point| match (self.by_time_alone, order) {
+                    (false, _) => compare(order, a, b),
+                    (true, Order::Ascending) => a.time.cmp(&b.time),
+                    (true, Order::Descending) => b.time.cmp(&a.time),
+                };
+                // Each lane's points are in order: the sort finds that and merges them.
                 if !given.is_sorted_by(|a, b| compare(a, b).is_le()) {
                     given.sort_by(compare);
                 }

@@ -1,44 +1,47 @@
 //! The first aggregator of a chain, computed by the shards.
 //!
 //! In: an aggregator over ranges, a metric. Out: a question for states per tag group and range, and
-//! from its answer the aggregator's points. Possible for `count sum avg min max dev last` in
-//! ascending order, when the ranges are the query's own and their states fit into memory; what is
-//! not possible is read point by point. Each typed column of the metric has states of its own, as a
-//! long and a double at one time are two points.
+//! from its answer the aggregator's points. Possible for `count sum avg min max dev first last` in
+//! ascending order, when the ranges are the query's own and their states fit into memory. Where
+//! these are too many, it can be asked for those alone that have points. What is not possible is
+//! read point by point. Each typed column of the metric has states of its own, as a long and a
+//! double at one time are two points.
 
 use super::aggregate::deviation;
 use super::point::{Datum, Point};
 use super::range::{MS_NS, Ranges};
 use super::request::{Aggregator, RangeKind, Sampling};
 use super::source::{Kind, Source, aggregate, as_double, own};
-use crate::model::{ColumnId, Value};
+use crate::model::{ColumnId, TimeRange, Value};
 use crate::shard::scan::{
     Aggregate, Buckets, FieldRef, Function, Group, Picked, States, compare_values,
 };
+use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// States of one group take at most this part of a query's memory.
 const MEMORY_PART: usize = 8;
 
 /// An aggregator that the shards compute.
+#[derive(Clone)]
 pub struct Push {
     kind: RangeKind,
     align: (bool, bool),
     pub fields: Vec<FieldRef>,
     pub aggregates: Vec<Aggregate>,
     pub buckets: Buckets,
+    /// What is read (ns).
+    pub range: TimeRange,
+    /// Length of a range where `buckets` name only those with points (ns).
+    length: Option<i64>,
     /// Aggregates of each field.
     width: usize,
 }
 
 impl Push {
     /// The first aggregator of a chain, if the shards can compute it over this source.
-    pub fn plan(
-        first: &Aggregator,
-        source: &Source,
-        kind: Kind,
-        memory_bytes: usize,
-    ) -> Option<Push> {
+    pub fn plan(first: &Aggregator, source: &Source, kind: Kind) -> Option<Push> {
         let Aggregator::Range { kind: range, sampling } = first else { return None };
         if sampling.own_start {
             return None;
@@ -50,32 +53,61 @@ impl Push {
             (false, Function::Moments) => as_double(column),
             _ => Some(own(column)),
         };
-        let numbers = !matches!(range, RangeKind::Count | RangeKind::Last);
+        let numbers = !matches!(range, RangeKind::Count | RangeKind::First | RangeKind::Last);
         if kind == Kind::Texts && numbers {
             return None;
         }
         let fields: Vec<FieldRef> =
             source.columns(kind).into_iter().map(read).collect::<Option<_>>()?;
         let mut functions = vec![function];
-        if matches!(function, Function::Min | Function::Max | Function::Last) {
+        let picks = matches!(function, Function::FirstLeast | Function::Last);
+        if picks || matches!(function, Function::Min | Function::Max) {
             functions.push(Function::Count);
         }
         let align = (sampling.align_start, sampling.align_end);
-        if function != Function::Last && align == (false, false) {
+        if !picks && align == (false, false) {
             functions.push(Function::First);
         }
         let buckets = buckets(sampling, source)?;
-        let each: usize = functions.iter().map(|function| States::bytes_each(*function)).sum();
-        let (from, to) = buckets.span(source.range)?;
-        let count = usize::try_from(to.abs_diff(from)).ok()?.checked_add(1)?;
-        let bytes = count.checked_mul(each)?.checked_mul(fields.len())?;
-        if bytes > memory_bytes / MEMORY_PART {
-            return None;
-        }
         let of_field = |field| functions.iter().map(move |one| aggregate(*one, field));
         let aggregates = (0..fields.len()).flat_map(of_field).collect();
-        let width = functions.len();
-        Some(Push { kind: *range, align, fields, aggregates, buckets, width })
+        let (width, range, length, kind) = (functions.len(), source.range, None, *range);
+        Some(Push { kind, align, fields, aggregates, buckets, range, length, width })
+    }
+
+    /// How many ranges of a group may be worked on at once.
+    pub fn ranges_max(&self, memory_bytes: usize) -> usize {
+        let each = self.aggregates.iter().map(|one| States::bytes_each(one.function));
+        memory_bytes / MEMORY_PART / each.sum::<usize>().max(1)
+    }
+
+    /// Whether all ranges may be worked on at once.
+    pub fn fits(&self, memory_bytes: usize) -> bool {
+        let Some((from, to)) = self.buckets.span(self.range) else { return true };
+        to.abs_diff(from) < self.ranges_max(memory_bytes) as u64
+    }
+
+    /// The same over some ranges alone, given by their starts (ns): all that have points of a
+    /// stretch of time. `None` where ranges are not all of one length.
+    pub fn over(&self, starts: &[i64]) -> Option<Push> {
+        let Buckets::Even { width_ns, .. } = self.buckets else { return None };
+        let end = starts.last()?.saturating_add(width_ns);
+        let range = TimeRange::new(*starts.first()?, end.saturating_sub(1));
+        let all: Arc<[i64]> = starts.iter().copied().chain([end]).collect();
+        Some(Push {
+            buckets: Buckets::Starts(all),
+            range: self.range.intersect(range),
+            length: Some(width_ns),
+            ..self.clone()
+        })
+    }
+
+    /// The first instant behind a range.
+    fn end(&self, bucket: i64) -> i64 {
+        match self.length {
+            Some(length) => self.buckets.start(bucket).saturating_add(length),
+            None => self.buckets.last(bucket).saturating_add(1),
+        }
     }
 
     /// Points that a group's states stand for: number of raw points, and results of some ranges.
@@ -107,7 +139,7 @@ impl Push {
             let bucket = states.first_bucket.saturating_add(at as i64);
             let aligned = match self.align {
                 (true, _) => Some(self.buckets.start(bucket)),
-                (false, true) => Some(self.buckets.last(bucket).saturating_add(1)),
+                (false, true) => Some(self.end(bucket)),
                 (false, false) => None,
             };
             let Some((time, value)) = self.result(states, at) else { continue };
@@ -131,6 +163,10 @@ impl Push {
                 let (count, mean, squares) = states.moments(at);
                 double(deviation(result, times, count, mean, squares))
             }
+            RangeKind::First => {
+                let first = states.first(at)?;
+                Some((Some(first.time), datum(&first.value)))
+            }
             RangeKind::Last => {
                 let last = states.last(at)?;
                 Some((Some(last.time), datum(&last.value)))
@@ -148,6 +184,7 @@ fn function(kind: &RangeKind) -> Option<Function> {
         RangeKind::Min => Function::Min,
         RangeKind::Max => Function::Max,
         RangeKind::Dev { .. } => Function::Moments,
+        RangeKind::First => Function::FirstLeast,
         RangeKind::Last => Function::Last,
         _ => return None,
     })
@@ -203,15 +240,14 @@ impl Combined {
         values.reduce(better)
     }
 
+    /// The first point: at one time the smaller value.
+    fn first(&self, at: usize) -> Option<&Picked> {
+        self.picked(at, 0).min_by(|a, b| order(a, b))
+    }
+
     /// The last point: at one time the greater value.
     fn last(&self, at: usize) -> Option<&Picked> {
-        self.picked(at, 0).max_by(|a, b| {
-            let by_value = || match a.value.kind() == b.value.kind() {
-                true => compare_values(&a.value, &b.value),
-                false => datum(&a.value).order(&datum(&b.value)),
-            };
-            a.time.cmp(&b.time).then_with(by_value)
-        })
+        self.picked(at, 0).max_by(|a, b| order(a, b))
     }
 
     /// The time of the first point (ns), where it was asked for.
@@ -237,6 +273,15 @@ impl Combined {
             (n + m, mean + apart * b / all, squares + more + apart * apart * a * b / all)
         })
     }
+}
+
+/// The order of points by time, then by value.
+fn order(a: &Picked, b: &Picked) -> Ordering {
+    let by_value = || match a.value.kind() == b.value.kind() {
+        true => compare_values(&a.value, &b.value),
+        false => datum(&a.value).order(&datum(&b.value)),
+    };
+    a.time.cmp(&b.time).then_with(by_value)
 }
 
 fn datum(value: &Value) -> Datum {
@@ -289,5 +334,8 @@ mod tests {
         assert_eq!(last(vec![double(5, 2.5), long()]), Some(Value::Integer(3)));
         assert_eq!(last(vec![double(5, 3.5), long()]), Some(Value::Float(3.5)));
         assert_eq!(last(vec![double(6, 2.5), long()]), Some(Value::Float(2.5)));
+        let first = |columns| combined(columns).first(0).map(|picked| picked.value.clone());
+        assert_eq!(first(vec![double(5, 2.5), long()]), Some(Value::Float(2.5)));
+        assert_eq!(first(vec![double(6, 2.5), long()]), Some(Value::Integer(3)));
     }
 }

@@ -1,33 +1,32 @@
 //! `metricnames`, `tagnames`, `tagvalues`: everything that has live series, sorted, each name once.
 //!
 //! Shards list what they have; here the lists are merged. A metric's name is what `kairos::metric`
-//! says. A million names take some tenths of a second of work, so it is done in slices.
+//! says. A million names are some work, so it is done in slices and the answer streams.
 
 use super::{Call, answer};
 use crate::api::front::Front;
 use crate::api::join;
-use crate::api::reply::Reply;
+use crate::api::reply::{self, Reply};
 use crate::encode::scalar;
-use crate::env::Env;
+use crate::env::{Env, Queue, Task};
 use crate::kairos::metric::{self, Place};
 use crate::model::{MeasurementId, Strings};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Found, Lookup, Want};
 use hyper::StatusCode;
 use roaring::RoaringBitmap;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Names looked at between two turns of other tasks.
 const SLICE_NAMES: usize = 4096;
+/// Answers are handed over in pieces of about this size (bytes).
+const PIECE_BYTES: usize = 64 << 10;
 
 /// `metricnames`.
 pub(super) async fn metrics<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> Reply {
     let place = metric::place(&front.cluster.catalog(), call.database(front));
-    let Some(place) = place else { return results(front, &[]).await };
+    let Some(place) = place else { return results(front, Vec::new()).await };
     let found = match ask(front, place, Want::Measurements).await {
         Ok(found) => found,
         Err(refusal) => return refusal,
@@ -39,7 +38,7 @@ pub(super) async fn metrics<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>) -> Re
         }
     }
     let names = metric_names(front, place, &live, call.head.params.get("prefix")).await;
-    results(front, &[names]).await
+    results(front, vec![names]).await
 }
 
 /// The names of the metrics of live measurements that begin so, sorted.
@@ -109,7 +108,7 @@ fn sorted(names: Strings) -> Strings {
 /// `tagnames` and `tagvalues`.
 pub(super) async fn tags<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>, want: Want) -> Reply {
     let place = metric::place(&front.cluster.catalog(), call.database(front));
-    let Some(place) = place else { return results(front, &[]).await };
+    let Some(place) = place else { return results(front, Vec::new()).await };
     match ask(front, place, want).await {
         Err(refusal) => refusal,
         Ok(found) => {
@@ -117,7 +116,7 @@ pub(super) async fn tags<E: Env>(front: &Rc<Front<E>>, call: &Call<'_>, want: Wa
                 Found::Names(names) => Some(names),
                 _ => None,
             });
-            results(front, &names.collect::<Vec<_>>()).await
+            results(front, names.collect()).await
         }
     }
 }
@@ -139,40 +138,107 @@ async fn ask<E: Env>(front: &Front<E>, place: Place, want: Want) -> Result<Vec<F
     Ok(out)
 }
 
-/// `{"results":[…]}` of sorted lists, equal names once.
-async fn results<E: Env>(front: &Front<E>, lists: &[Strings]) -> Reply {
+/// `{"results":[…]}` of sorted lists, equal names once: whole when it is short, else as it is made.
+async fn results<E: Env>(front: &Rc<Front<E>>, mut lists: Vec<Strings>) -> Reply {
     let bytes: usize = lists.iter().map(|list| list.bytes.len() + list.len() * 3).sum();
-    let mut body = Vec::with_capacity(bytes + 16);
-    body.extend_from_slice(b"{\"results\":[");
-    let heads = lists.iter().enumerate().filter(|(_, list)| !list.is_empty());
-    let mut heap: BinaryHeap<Reverse<(&[u8], usize, usize)>> =
-        heads.map(|(which, list)| Reverse((list.get(0), which, 0))).collect();
-    let mut last: Option<&[u8]> = None;
-    let mut written = 0usize;
-    while let Some(mut least) = heap.peek_mut() {
-        let Reverse((name, which, at)) = *least;
-        if last != Some(name) {
-            if last.is_some() {
-                body.push(b',');
-            }
-            scalar::string(name, &mut body);
-            last = Some(name);
-        }
-        // The next of the same list sinks from the top: one way through the heap, not two.
-        match lists.get(which).filter(|list| at + 1 < list.len()) {
-            Some(list) => {
-                *least = Reverse((list.get(at + 1), which, at + 1));
-                drop(least);
-            }
-            None => drop(PeekMut::pop(least)),
-        }
-        written += 1;
-        if written.is_multiple_of(SLICE_NAMES) {
+    // All but two are brought together first, two by two.
+    while lists.len() > 2 {
+        let pair = lists.split_off(lists.len() - 2);
+        let mut merged = Strings::default();
+        let mut merge = Merge::new(&pair);
+        while merge.step(SLICE_NAMES, |name| merged.push(name)) {
             front.env.yield_now().await;
         }
+        lists.insert(0, merged);
     }
-    body.extend_from_slice(b"]}");
-    answer::json(StatusCode::OK, body)
+    if bytes <= PIECE_BYTES {
+        let mut body = b"{\"results\":[".to_vec();
+        write(&mut Merge::new(&lists), usize::MAX, &mut body, false);
+        body.extend_from_slice(b"]}");
+        return answer::json(StatusCode::OK, body);
+    }
+    let (pipe, end) = reply::pipe();
+    let served = front.clone();
+    let task = async move {
+        let mut merge = Merge::new(&lists);
+        let mut plain = true;
+        for part in lists.iter().flat_map(|list| list.bytes.chunks(PIECE_BYTES)) {
+            plain &= scalar::is_plain(part);
+            served.env.yield_now().await;
+        }
+        let mut piece = b"{\"results\":[".to_vec();
+        while write(&mut merge, SLICE_NAMES, &mut piece, plain) {
+            served.env.yield_now().await;
+            if piece.len() >= PIECE_BYTES {
+                let full = std::mem::replace(&mut piece, Vec::with_capacity(2 * PIECE_BYTES));
+                if !pipe.send(full).await {
+                    return;
+                }
+            }
+        }
+        piece.extend_from_slice(b"]}");
+        pipe.send(piece).await;
+    };
+    front.env.spawn(Queue::Query, task).detach();
+    reply::streamed(reply::JSON, end)
+}
+
+/// Writes the next names; false behind the last. `plain`: none of them needs an escape.
+fn write(merge: &mut Merge<'_>, count: usize, out: &mut Vec<u8>, plain: bool) -> bool {
+    let mut first = merge.at == (0, 0);
+    merge.step(count, |name| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        match plain {
+            true => {
+                out.push(b'"');
+                out.extend_from_slice(name);
+                out.push(b'"');
+            }
+            false => scalar::string(name, out),
+        }
+    })
+}
+
+/// Two sorted lists on their way to one.
+struct Merge<'a> {
+    lists: (&'a Strings, &'a Strings),
+    at: (usize, usize),
+}
+
+impl<'a> Merge<'a> {
+    /// The first two of some lists.
+    fn new(lists: &'a [Strings]) -> Merge<'a> {
+        const NONE: &Strings = &Strings { ends: Vec::new(), bytes: Vec::new() };
+        let list = |at: usize| lists.get(at).unwrap_or(NONE);
+        Merge { lists: (list(0), list(1)), at: (0, 0) }
+    }
+
+    /// Gives the next names, about `count`; false when there are no more.
+    fn step(&mut self, count: usize, mut give: impl FnMut(&[u8])) -> bool {
+        let (left, right) = self.lists;
+        for _ in 0..count {
+            let (a, b) = self.at;
+            match (a < left.len(), b < right.len()) {
+                (true, true) => {
+                    let order = left.get(a).cmp(right.get(b));
+                    give(if order.is_le() { left.get(a) } else { right.get(b) });
+                    self.at = (a + usize::from(order.is_le()), b + usize::from(order.is_ge()));
+                }
+                (true, false) => {
+                    give(left.get(a));
+                    self.at.0 += 1;
+                }
+                (false, true) => {
+                    give(right.get(b));
+                    self.at.1 += 1;
+                }
+                (false, false) => return false,
+            }
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +249,18 @@ mod tests {
         let mut out = Strings::default();
         texts.iter().for_each(|text| out.push(text.as_bytes()));
         out
+    }
+
+    #[test]
+    fn lists_become_one_in_slices() {
+        let lists = [strings(&["a", "b\"", "d"]), strings(&["a", "c", "d", "e"])];
+        for count in [1, 2, 100] {
+            let (mut merge, mut out) = (Merge::new(&lists), Vec::new());
+            while write(&mut merge, count, &mut out, false) {}
+            assert_eq!(String::from_utf8(out).unwrap(), r#""a","b\"","c","d","e""#);
+        }
+        let mut out = Vec::new();
+        assert!(!write(&mut Merge::new(&[]), 1, &mut out, true) && out.is_empty());
     }
 
     #[test]

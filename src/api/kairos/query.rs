@@ -6,6 +6,7 @@
 //! answer is complete or longer than what is held back; a query that fails behind that leaves a
 //! document that does not end.
 
+use super::statistics::{self, Notes};
 use super::{Call, answer, body, datapoints};
 use crate::api::front::Front;
 use crate::api::reply::{self, Pipe, Reply};
@@ -175,7 +176,8 @@ async fn run<E: Env>(front: &Rc<Front<E>>, question: Question, pipe: &Pipe) -> R
     let started = front.env.now_mono();
     let Question { what, text, database, query, options } = &question;
     let running = front.enter_query(text, database).map_err(Failure::internal)?;
-    let mut out = Output { front, pipe, database, held: Vec::new(), sent: false };
+    let notes = front.config().kairosdb_statistics.then(|| Notes::new(started));
+    let mut out = Output { front, pipe, database, held: Vec::new(), sent: false, notes };
     let answered = async {
         match what {
             What::Points => kairos::query(&front.cluster, options, query, &mut out).await?,
@@ -197,6 +199,9 @@ async fn run<E: Env>(front: &Rc<Front<E>>, question: Question, pipe: &Pipe) -> R
         Err(Failure::internal("the client is gone"))
     };
     let result = future::or(future::or(answered, stopped), future::or(late, gone)).await;
+    if let Some(notes) = out.notes.take() {
+        statistics::note_query(front, &notes).await;
+    }
     front.doors().http_query_ns.add(front.env.now_mono().saturating_sub(started));
     result
 }
@@ -209,6 +214,8 @@ struct Output<'a, E: Env> {
     /// What is held back while the query may fail.
     held: Vec<u8>,
     sent: bool,
+    /// What is to be told of the metrics, where that is stored.
+    notes: Option<Notes>,
 }
 
 impl<E: Env> Output<'_, E> {
@@ -245,6 +252,11 @@ impl<E: Env> Door for Output<'_, E> {
         let body = kairos::body(&points);
         let saved = datapoints::save(self.front, self.database, &body).await;
         saved.map_err(|text| Failure::internal(format!("save_as: {text}")))
+    }
+
+    fn answered(&mut self, metric: &str, points: u64) {
+        let now = self.front.env.now_mono();
+        self.notes.iter_mut().for_each(|notes| notes.add(metric, points, now));
     }
 
     async fn rest(&self) {

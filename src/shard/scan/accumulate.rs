@@ -86,7 +86,8 @@ impl Accumulator {
         match self.function {
             Function::Count => self.count(slices, column),
             Function::Sum | Function::Moments => self.add(slices, column),
-            Function::Min | Function::Max | Function::First | Function::Last => {
+            Function::Min | Function::Max => self.select(slices, column, rows),
+            Function::First | Function::FirstLeast | Function::Last => {
                 self.select(slices, column, rows);
             }
             Function::Spread => self.spread(slices, column),
@@ -487,7 +488,7 @@ fn each<T: Copy>(values: &[T], column: &Column, rows: &Range<usize>, mut take: i
 fn best(function: Function, column: &Column, rows: &Range<usize>) -> Option<usize> {
     let mut valid = rows.clone().filter(|row| column.is_valid(*row));
     match (function, &column.values) {
-        (Function::First, _) => valid.next(),
+        (Function::First | Function::FirstLeast, _) => valid.next(),
         (Function::Last, _) => valid.next_back(),
         (_, Values::Float(values)) => extreme(function, values, column, rows),
         (_, Values::Integer(values)) => extreme(function, values, column, rows),

@@ -67,7 +67,7 @@ fn pieces(range: TimeRange, end: Function) -> Vec<TimeRange> {
         // `cut` nanoseconds from that end belong to this part, those up to `done` came before.
         let near = done.map_or(0, |done: u64| done + 1);
         out.push(match end {
-            Function::First => TimeRange::new(
+            Function::First | Function::FirstLeast => TimeRange::new(
                 range.first.saturating_add_unsigned(near),
                 range.first.saturating_add_unsigned(cut),
             ),
@@ -164,7 +164,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         };
         // From that end of time on, until every group has its point: what comes later cannot win.
         let ordered: Vec<&Stretch<E>> = match end {
-            Function::First => stretches.iter().collect(),
+            Function::First | Function::FirstLeast => stretches.iter().collect(),
             _ => stretches.iter().rev().collect(),
         };
         let mut wanted = batch.wanted.clone();
@@ -185,10 +185,11 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         Ok(())
     }
 
-    /// `First` or `Last` when nothing but that is asked, of all time at once, of any fields.
+    /// First or last when nothing but that is asked, of all time at once, of any fields.
     fn only_end(&self) -> Option<Function> {
         let first = self.aggregates.first()?;
-        let ends = matches!(first.function, Function::First | Function::Last);
+        let ends =
+            matches!(first.function, Function::First | Function::FirstLeast | Function::Last);
         let alike = |one: &Aggregate| (one.function, one.range) == (first.function, first.range);
         let alone = *self.buckets == Buckets::One && self.aggregates.iter().all(alike);
         (ends && alone).then_some(first.function)
@@ -236,7 +237,8 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             let answers = match aggregate.function {
                 Function::Count | Function::Spread => true,
                 Function::Sum => whole,
-                Function::Min | Function::Max | Function::First | Function::Last => true,
+                Function::Min | Function::Max => true,
+                Function::First | Function::FirstLeast | Function::Last => true,
                 _ => false,
             };
             plain_column(field).filter(|_| answers)

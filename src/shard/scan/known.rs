@@ -266,7 +266,7 @@ pub fn values(summary: Summary) -> Option<(Value, Value)> {
 pub fn loses(function: Function, summary: Summary, time: TimeRange, held: &Picked) -> bool {
     let behind = time.first > held.time;
     match function {
-        Function::First => behind,
+        Function::First | Function::FirstLeast => behind,
         Function::Last => time.last < held.time,
         Function::Min | Function::Max => {
             let Some((min, max)) = values(summary) else { return false };

@@ -24,7 +24,8 @@ impl States {
             (Function::Sum, _) => {
                 States::SumFloat { high: vec![0.0; len], low: vec![0.0; len], count: vec![0; len] }
             }
-            (Function::Min | Function::Max | Function::First | Function::Last, _) => {
+            (Function::Min | Function::Max, _) => States::Picked(vec![None; len]),
+            (Function::First | Function::FirstLeast | Function::Last, _) => {
                 States::Picked(vec![None; len])
             }
             (Function::Spread, _) => States::Spread(vec![None; len]),
@@ -47,9 +48,8 @@ impl States {
         match function {
             Function::Count => 8,
             Function::Sum | Function::Moments => 24,
-            Function::Min | Function::Max | Function::First | Function::Last => {
-                size_of::<Option<Picked>>()
-            }
+            Function::Min | Function::Max => size_of::<Option<Picked>>(),
+            Function::First | Function::FirstLeast | Function::Last => size_of::<Option<Picked>>(),
             Function::Spread => size_of::<Option<(Value, Value)>>(),
             Function::Values | Function::Distinct => size_of::<Samples>(),
             Function::Best { .. } | Function::Sample { .. } => size_of::<Kept>(),
@@ -361,6 +361,7 @@ pub fn preference(function: Function, new: (i64, &Value), held: (i64, &Value)) -
         Function::Max => by_value.reverse().then(by_time),
         Function::First if matches!(new.1, Value::Boolean(_)) => by_time.then(by_value),
         Function::First => by_time.then(by_value.reverse()),
+        Function::FirstLeast => by_time.then(by_value),
         _ => by_time.reverse().then(by_value.reverse()),
     }
 }

@@ -29,6 +29,7 @@ mod read;
 pub mod request;
 mod rows;
 mod rowset;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +79,7 @@ pub async fn run<E: Env>(
         Output::Aggregates { buckets, aggregates } => {
             aggregate::Run { plan, guard, buckets, aggregates, used }.run(&emit).await?;
         }
+        Output::Starts(buckets) => starts::run(plan, guard, buckets, &emit).await?,
         Output::Cost => cost::count(plan, guard).await?,
     }
     Ok(guard.summary())

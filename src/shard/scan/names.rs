@@ -32,17 +32,11 @@ pub async fn tag_names<E: Env>(shard: &Shard<E>, db: DbId) -> Strings {
 /// Every tag value that a live series has.
 pub async fn tag_values<E: Env>(shard: &Shard<E>, db: DbId) -> Strings {
     let mut task = AllValuesTask::new(shard.index().measurements(db));
-    let values = loop {
+    loop {
         let step = task.step(&shard.index(), STEP_ENTRIES);
         if let Poll::Ready(values) = step {
-            break values;
+            return values;
         }
         shard.env().yield_now().await;
-    };
-    let mut out = Strings::default();
-    for slice in values.chunks(STEP_ENTRIES) {
-        slice.iter().for_each(|value| out.push(shard.index().symbol(*value)));
-        shard.env().yield_now().await;
     }
-    out
 }

@@ -68,6 +68,9 @@ pub enum Output {
     Rows { visible: usize, limit: Option<u64> },
     /// One state per group, bucket and aggregate.
     Aggregates { buckets: Buckets, aggregates: Vec<Aggregate> },
+    /// The starts of the buckets that have a row of some series, whatever its fields, ascending: a
+    /// time of a part's `Rows` each, which have nothing else.
+    Starts(Buckets),
     /// No part, only the summary: what would be read (EXPLAIN).
     Cost,
 }
@@ -115,6 +118,8 @@ pub enum Function {
     Max,
     First,
     Last,
+    /// The first point; of those at one time the one with the smallest value.
+    FirstLeast,
     /// Smallest and largest value.
     Spread,
     /// n, mean and sum of squared distances from it.

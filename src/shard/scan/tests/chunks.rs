@@ -3,6 +3,7 @@
 use super::model::Where;
 use super::*;
 use crate::env::sim::test;
+use crate::shard::index::TagFilter;
 use proptest::prelude::*;
 
 /// A row with a float and an integer.
@@ -53,7 +54,7 @@ fn check(table: &model::Table, request: &Request, filter: Where, parts: Vec<Part
             }
             assert_eq!(found, expected);
         }
-        Output::Cost => assert!(parts.is_empty()),
+        Output::Starts(_) | Output::Cost => assert!(parts.is_empty()),
     }
 }
 
@@ -157,7 +158,7 @@ fn the_last_points_of_several_fields_are_found_from_the_end_of_time() {
         for event in &events {
             shards.apply(event).await;
         }
-        for function in [Function::Last, Function::First] {
+        for function in [Function::Last, Function::First, Function::FirstLeast] {
             let aggregates = asks(&[(function, 0), (function, 1)]);
             let mut request = question(Output::Aggregates { buckets: Buckets::One, aggregates });
             request.group_by = vec![b"n".as_slice().into()];
@@ -165,6 +166,41 @@ fn the_last_points_of_several_fields_are_found_from_the_end_of_time() {
             assert!(summary.rows < 4_000, "{} rows read", summary.rows);
             check(&model::table(&events), &request, Where::All, parts);
         }
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_starts_of_buckets_with_rows_are_told() {
+    let mut events = vec![even(0..5, 3, 300, 1_000), Event::Flush, even(2..7, 500, 90, 700)];
+    events.push(Event::Delete(2, TimeRange::new(0, 40_000)));
+    let buckets = Buckets::Even { width_ns: 250, offset_ns: 7 };
+    let (key, value) = (b"n".as_slice().into(), b"2".as_slice().into());
+    let only = TagFilter::Equals { key, value };
+    test(5, |env| async move {
+        let shards = Shards::open(&env, 1).await;
+        for event in &events {
+            shards.apply(event).await;
+        }
+        for series in [TagFilter::All, only] {
+            let mut request = question(Output::Starts(buckets.clone()));
+            request.series = series;
+            let (parts, _) = summary(&shards, &request).await;
+            let starts = parts.into_iter().flat_map(|part| match part {
+                Part::Rows(pieces) => pieces.into_iter().flat_map(|rows| rows.times),
+                Part::Groups(_) => panic!("times"),
+            });
+            let rows = Request { output: Output::Rows { visible: 2, limit: None }, ..request };
+            let found = model::rows(&model::table(&events), &rows, Where::All);
+            let times = found.iter().flat_map(|(_, rows)| rows.iter().map(|row| row.0));
+            let start = |time: i64| buckets.start(buckets.number(time).unwrap());
+            let expected: std::collections::BTreeSet<i64> = times.map(start).collect();
+            assert_eq!(starts.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
+        let mut request = question(Output::Starts(buckets.clone()));
+        request.memory_bytes = 1_000;
+        let ended = run(&shards.0[0], &Arc::new(request), async |_| true, || false).await;
+        assert_eq!(ended, Err(ScanError::Memory { limit: 1_000 }));
     })
     .unwrap();
 }
@@ -194,6 +230,7 @@ fn asked() -> impl Strategy<Value = (Request, Where)> {
         Just(Function::Max),
         Just(Function::Spread),
         Just(Function::First),
+        Just(Function::FirstLeast),
         Just(Function::Last),
     ];
     let functions = proptest::collection::vec((function, 0..2usize), 1..3);

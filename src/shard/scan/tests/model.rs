@@ -214,7 +214,8 @@ pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownState
 /// Whether rows may be left unread, so that a group's times say little.
 pub fn may_end_early(request: &Request) -> bool {
     let Output::Aggregates { buckets, aggregates } = &request.output else { return false };
-    let end = |one: &Aggregate| matches!(one.function, Function::First | Function::Last);
+    let ends = [Function::First, Function::FirstLeast, Function::Last];
+    let end = |one: &Aggregate| ends.contains(&one.function);
     *buckets == Buckets::One && aggregates.iter().all(end)
 }
 

@@ -4,6 +4,8 @@
 //! from the shards through the aggregators into the answer; only groupers that look at points hold
 //! results back, since their groups come one after the other.
 
+mod pushed;
+
 use super::Failure;
 use super::aggregate::{Chain, Destination, Saved, Setting, Work, check};
 use super::answer::{Head, Writer, numbers};
@@ -12,9 +14,9 @@ use super::point::Point;
 use super::push::Push;
 use super::range::MS_NS;
 use super::request::{Aggregator, MetricQuery, Query, RangeKind};
-use super::source::{Group, Kind, Options, Source, failed, own, scans};
+use super::source::{Group, Kind, Options, Source, own, scans};
 use crate::model::FixedMap;
-use crate::query::{GroupMerge, all};
+use crate::query::all;
 use crate::route::cluster::{Cluster, Scan};
 use crate::route::message::Delete;
 use crate::shard::index::TagFilter;
@@ -40,6 +42,9 @@ pub trait Door {
 
     /// Writes points durably.
     fn save(&mut self, points: Vec<Saved>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Learns that a metric of the query is answered, and how many points were read for it.
+    fn answered(&mut self, _metric: &str, _points: u64) {}
 
     /// Gives other tasks a turn.
     fn rest(&self) -> impl Future<Output = ()>;
@@ -180,6 +185,7 @@ impl<'a, D: Door> Run<'a, D> {
             self.nothing(metric).await?;
         }
         self.writer.close_query(Some(self.sample));
+        self.door.answered(&metric.name, self.sample);
         self.hand_over(PIECE_BYTES).await
     }
 
@@ -236,10 +242,14 @@ impl<'a, D: Door> Run<'a, D> {
     async fn part(&mut self, part: Part<'_>, filter: TagFilter) -> Result<(), Failure> {
         let metric = part.metric;
         let plain = metric.groupers.is_empty() && metric.limit.is_none() && !metric.descending;
-        if let Some(first) = metric.aggregators.first().filter(|_| plain) {
-            let memory = self.options.memory_bytes;
-            if let Some(push) = Push::plan(first, part.source, part.kind, memory) {
-                return self.pushed(part, filter, push).await;
+        let first = metric.aggregators.first().filter(|_| plain);
+        let push = first.and_then(|first| Push::plan(first, part.source, part.kind));
+        if let Some(push) = push {
+            if push.fits(self.options.memory_bytes) {
+                return self.pushed(part, filter, vec![push]).await;
+            }
+            if let Some(pushes) = self.sparse(part, &filter, &push).await? {
+                return self.pushed(part, filter, pushes).await;
             }
         }
         self.rows(part, filter).await
@@ -250,60 +260,15 @@ impl<'a, D: Door> Run<'a, D> {
         keys.iter().map(|key| key.as_bytes().into()).collect()
     }
 
-    /// The first aggregator is computed by the shards.
-    async fn pushed(
-        &mut self,
-        part: Part<'_>,
-        filter: TagFilter,
-        push: Push,
-    ) -> Result<(), Failure> {
-        let Part { metric, source, kind, .. } = part;
-        let (buckets, aggregates) = (push.buckets.clone(), push.aggregates.clone());
-        let output = Output::Aggregates { buckets, aggregates: aggregates.clone() };
-        let (keys, fields) = (Self::group_by(metric), push.fields.clone());
-        let request = source.request(self.options, filter, keys, fields, output);
-        let scans = scans(self.cluster, self.options, request);
-        let mut merge =
-            GroupMerge::new(scans, Order::Ascending, aggregates, self.options.memory_bytes);
-        let mut points = Vec::new();
-        while let Some(found) = merge.next().await.map_err(failed)? {
-            let group = group_of(part, &found.values);
-            let states = push.combine(found);
-            let count = push.counted(&states);
-            if count == 0 {
-                continue;
-            }
-            self.sample += count;
-            let held = self.work.held();
-            let rest = metric.aggregators.get(1..).unwrap_or_default();
-            let counted = matches!(
-                metric.aggregators.first(),
-                Some(Aggregator::Range { kind: RangeKind::Count, .. })
-            );
-            let behind = if counted { Kind::Numbers } else { kind };
-            let mut chain = self.chain(metric, rest, behind, &group)?;
-            self.open(metric, kind, &group, &[]);
-            for start in (0..states.len).step_by(RANGES) {
-                points.clear();
-                push.points(&states, start..states.len.min(start + RANGES), &mut points);
-                chain.push(&mut points, &self.work)?;
-                self.give(&points).await?;
-                self.door.rest().await;
-            }
-            chain.end(&mut points, &self.work)?;
-            self.give(&points).await?;
-            self.writer.close_result();
-            self.work.release_to(held);
-        }
-        Ok(())
-    }
-
     /// Points are read one by one.
     async fn rows(&mut self, part: Part<'_>, filter: TagFilter) -> Result<(), Failure> {
         let metric = part.metric;
         let request = self.row_request(part, filter, Self::group_by(metric), None);
         let order = request.order;
-        let mut fetch = Fetch::new(scans(self.cluster, self.options, request), order, metric.limit);
+        let scans = scans(self.cluster, self.options, request);
+        let mut fetch = Fetch::new(scans, order, metric.limit);
+        fetch.by_time_alone =
+            metric.groupers.is_empty() && metric.limit.is_none() && blends(metric);
         while let Some(values) = fetch.next_group().await? {
             let group = group_of(part, &values);
             self.group(part, &group, Feed::Shards(&mut fetch)).await?;
@@ -550,6 +515,14 @@ impl Split {
         self.done.append(&mut self.pending);
         Ok(())
     }
+}
+
+/// Whether the first aggregator asks only which points a range has, not in which order equal times
+/// come.
+fn blends(metric: &MetricQuery) -> bool {
+    use RangeKind::{Avg, Count, Dev, Max, Min, Percentile, Sum};
+    let Some(Aggregator::Range { kind, .. }) = metric.aggregators.first() else { return false };
+    matches!(kind, Avg | Count | Dev { .. } | Max | Min | Percentile(_) | Sum)
 }
 
 /// Memory of points.
