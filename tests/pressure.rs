@@ -244,7 +244,7 @@ fn a_full_disk_holds_streams_in_the_simulator_too() {
         .sim
         .run(async {
             let mut decoder = stream::Decoder::new(front.clone(), StreamDoor::Telnet);
-            let part = decoder.decode(bytes, |_| "peer".to_owned()).await.unwrap();
+            let part = decoder.decode(bytes, |_| "peer".to_owned(), || false).await.unwrap();
             let core = front.clone();
             let storing = async move { stream::store(&core, part, bytes, || false).await };
             let storing = front.env.spawn(Queue::Ingest, storing);
@@ -257,4 +257,55 @@ fn a_full_disk_holds_streams_in_the_simulator_too() {
         })
         .unwrap();
     assert_eq!(engine.post("/write?db=kairosdb", b"m value=2i 2").0, 204);
+}
+
+#[test]
+fn a_name_for_which_there_is_no_room_is_refused_until_there_is() {
+    let engine = Engine::new("");
+    let query = |text: &str| {
+        let (status, text) = engine.post(&format!("/query?q={text}"), b"");
+        assert_eq!(status, 200);
+        String::from_utf8(text).unwrap()
+    };
+    let done = "{\"results\":[{\"statement_id\":0}]}\n";
+    assert_eq!(query("CREATE+DATABASE+kairosdb"), done);
+    engine.sim.disk().set_free_bytes(0);
+    for _ in 0..3 {
+        let refused = engine.post("/write?db=kairosdb", b"n value=1i 1");
+        let text = b"{\"error\":\"no space left on the disk\"}\n".to_vec();
+        assert_eq!(refused, (500, text));
+        let text = "{\"results\":[{\"statement_id\":0,\"error\":\"no space left on the disk\"}]}\n";
+        assert_eq!(query("CREATE+DATABASE+other"), text);
+        // What is so already needs no room.
+        assert_eq!(query("CREATE+DATABASE+kairosdb"), done);
+    }
+    assert!(!query("SHOW+DATABASES").contains("other"));
+    let (front, bytes) = (engine.front.clone(), b"put n 1 2 a=b\n");
+    let held = |given_up: bool| {
+        let core = front.clone();
+        front.env.spawn(Queue::Ingest, async move {
+            let mut decoder = stream::Decoder::new(core, StreamDoor::Telnet);
+            let decoded = decoder.decode(bytes, |_| String::new(), || given_up).await;
+            decoded.is_ok_and(|part| part.consumed == bytes.len())
+        })
+    };
+    engine
+        .sim
+        .run(async {
+            assert_eq!(held(true).join().await, Some(false), "nobody waits for it any more");
+            let waiting = held(false);
+            front.env.sleep(Duration::from_secs(10)).await;
+            assert!(front.doors().writes_held.get() > 5, "it is tried once a second");
+            engine.sim.disk().set_free_bytes(1 << 30);
+            assert_eq!(waiting.join().await, Some(true));
+        })
+        .unwrap();
+    // The shards look at the free space once a second.
+    let mut seconds = 0;
+    while engine.post("/write?db=kairosdb", b"m value=1i 1\nn value=2i 1").0 != 204 {
+        assert!(seconds < 5, "there is room");
+        engine.sim.run(engine.front.env.sleep(Duration::from_secs(1))).unwrap();
+        seconds += 1;
+    }
+    assert_eq!(query("CREATE+DATABASE+other"), done);
 }

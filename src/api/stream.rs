@@ -63,11 +63,28 @@ impl<E: Env> Decoder<E> {
         Decoder { front, door, tail: Tail::default() }
     }
 
-    /// Decodes what is complete in `input`; `peer` names the sender of a dropped line.
+    /// Decodes what is complete in `input`; `peer` names the sender of a dropped line. Where the
+    /// disk has no room for a new name, waits for it until `given_up`.
     ///
     /// # Errors
     /// When nothing of it can be placed; it is lost then, and counted.
     pub async fn decode(
+        &mut self,
+        input: &[u8],
+        peer: impl Fn(&[u8]) -> String,
+        given_up: impl Fn() -> bool,
+    ) -> Result<Decoded, IngestError> {
+        loop {
+            match self.decode_once(input, &peer).await {
+                Err(IngestError::Catalog(CatalogError::DiskFull)) if !given_up() => {
+                    pause(&self.front, self.door).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn decode_once(
         &mut self,
         input: &[u8],
         peer: impl Fn(&[u8]) -> String,
@@ -126,9 +143,7 @@ pub async fn store<E: Env>(
         match result {
             Err(IngestError::Stale) if stale < TRIES_MAX => stale += 1,
             Err(IngestError::Shard(WriteError::DiskFull)) if !given_up() => {
-                front.doors().writes_held.add(1);
-                front.note(|| format!("{}: the disk is full, senders wait", door.name()));
-                front.env.sleep(FULL_PAUSE).await;
+                pause(front, door).await;
             }
             _ => break,
         }
@@ -155,6 +170,13 @@ pub async fn store<E: Env>(
             front.note(|| format!("{}: {rows} points not stored: {error}", door.name()));
         }
     }
+}
+
+/// Holds a sender for a while because the disk is full.
+async fn pause<E: Env>(front: &Front<E>, door: StreamDoor) {
+    front.doors().writes_held.add(1);
+    front.note(|| format!("{}: the disk is full, senders wait", door.name()));
+    front.env.sleep(FULL_PAUSE).await;
 }
 
 /// Writes rows, however long it takes; says so when it takes long.

@@ -144,6 +144,9 @@ pub enum CatalogError {
     NameTooLong,
     #[error("metadata too large")]
     MetadataTooLarge,
+    /// Nothing was decided; the next attempt may find room.
+    #[error("no space left on the disk")]
+    DiskFull,
     #[error("the catalog cannot be written: {0}")]
     Unwritable(String),
 }

@@ -1,8 +1,9 @@
 //! The one place where the catalog is decided: commands in, durable records out.
 //!
 //! Lives on one core. A group of commands is decided one after the other, their records are written
-//! in one journal append, and only then do they leave for the other cores. A failed append poisons
-//! the journal: nothing is decided any more and the process is expected to end.
+//! in one journal append, and only then do they leave for the other cores. Where the disk has no
+//! room for it the group is refused, and things are as before. Any other failed append poisons the
+//! journal: nothing is decided any more and the process is expected to end.
 
 use super::command::{CatalogError, Command};
 use super::record::{self, Record};
@@ -17,12 +18,21 @@ pub struct Owner<E: Env> {
     journal: Journal<E>,
     /// Why nothing is decided any more: the state is ahead of what is durable.
     failed: Option<String>,
+    /// The last append found no room.
+    is_full: bool,
+}
+
+/// Why records are not durable.
+enum Trouble {
+    /// Nothing is written, and a later attempt may be.
+    Full,
+    Lasting(String),
 }
 
 impl<E: Env> Owner<E> {
     /// Takes over a journal that was read into `state` (see `restore`).
     pub fn new(state: State, journal: Journal<E>) -> Owner<E> {
-        Owner { state, journal, failed: None }
+        Owner { state, journal, failed: None, is_full: false }
     }
 
     /// The state decided so far.
@@ -36,14 +46,23 @@ impl<E: Env> Owner<E> {
     }
 
     /// Decides commands in order. Answers per command; the records are durable on return and have
-    /// to be applied by every copy in this order.
+    /// to be applied by every copy in this order. `copy` gives the state before this group.
     pub async fn submit(
         &mut self,
         commands: &[Command],
+        copy: impl FnOnce() -> State,
     ) -> (Vec<Result<(), CatalogError>>, Vec<Record>) {
         if let Some(reason) = &self.failed {
             let refusal = || Err(CatalogError::Unwritable(reason.clone()));
             return (commands.iter().map(|_| refusal()).collect(), Vec::new());
+        }
+        self.is_full = self.is_full && !self.journal.has_room().await;
+        if self.is_full {
+            let answer = |command| match self.state.decide(command) {
+                Ok(records) if !records.is_empty() => Err(CatalogError::DiskFull),
+                other => other.map(|_| ()),
+            };
+            return (commands.iter().map(answer).collect(), Vec::new());
         }
         let mut answers = Vec::with_capacity(commands.len());
         let mut records = Vec::new();
@@ -57,33 +76,48 @@ impl<E: Env> Owner<E> {
         if records.is_empty() {
             return (answers, records);
         }
-        if let Err(reason) = self.persist(&records).await {
-            self.failed = Some(reason.clone());
-            let refuse = |answer: Result<(), CatalogError>| {
-                answer.and(Err(CatalogError::Unwritable(reason.clone())))
-            };
-            return (answers.into_iter().map(refuse).collect(), Vec::new());
-        }
-        (answers, records)
+        let refusal = match self.persist(&records).await {
+            Ok(()) => return (answers, records),
+            Err(Trouble::Full) => {
+                self.is_full = true;
+                self.state = copy();
+                CatalogError::DiskFull
+            }
+            Err(Trouble::Lasting(reason)) => {
+                self.failed = Some(reason.clone());
+                CatalogError::Unwritable(reason)
+            }
+        };
+        let refuse = |answer: Result<(), CatalogError>| answer.and(Err(refusal.clone()));
+        (answers.into_iter().map(refuse).collect(), Vec::new())
     }
 
     /// To be called when nothing is to be decided for now: seals the journal, which proves at the
     /// next start that its last edit was acknowledged. See `failure` afterwards.
     pub async fn rest(&mut self) {
-        if let Err(error) = self.journal.seal().await {
-            self.failed.get_or_insert(error.to_string());
+        match self.journal.seal().await {
+            // It is sealed when there is room.
+            Ok(()) | Err(LogError::Full) => {}
+            Err(error) => {
+                self.failed.get_or_insert(error.to_string());
+            }
         }
     }
 
-    async fn persist(&mut self, records: &[Record]) -> Result<(), String> {
-        let bytes = record::encode(records).ok_or("out of memory")?;
-        self.journal.append(&bytes).await.map_err(|error| error.to_string())?;
+    async fn persist(&mut self, records: &[Record]) -> Result<(), Trouble> {
+        let lasting = |error: LogError| Trouble::Lasting(error.to_string());
+        let bytes = record::encode(records);
+        let bytes = bytes.ok_or_else(|| Trouble::Lasting("out of memory".to_owned()))?;
+        match self.journal.append(&bytes).await {
+            Err(LogError::Full) => return Err(Trouble::Full),
+            appended => appended.map_err(lasting)?,
+        };
         let state = &self.state;
         let snapshot = || record::encode(&state.to_records());
         match self.journal.rewrite_if_large(snapshot).await {
             // The records are durable; the file is rewritten when there is room.
             Ok(()) | Err(LogError::Full) => Ok(()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(lasting(error)),
         }
     }
 }

@@ -154,7 +154,10 @@ impl Session {
     async fn take(&mut self, buffer: Vec<u8>) -> bool {
         let input = buffer.get(..self.filled).unwrap_or_default();
         let peer = &self.peer;
-        let decoded = self.decoder.decode(input, |_| peer.clone()).await;
+        let decoded = {
+            let connection = &self.connection;
+            self.decoder.decode(input, |_| peer.clone(), || connection.is_ending()).await
+        };
         let mut decoded = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {

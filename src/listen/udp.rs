@@ -52,7 +52,7 @@ pub async fn run(front: Rc<Front>, socket: OwnedFd, all: Connections) {
             continue;
         }
         let lines = receiver.take(&front);
-        let decoded = decoder.decode(&lines.bytes, |line| lines.sender_of(line)).await;
+        let decoded = decoder.decode(&lines.bytes, |line| lines.sender_of(line), || true).await;
         if let Some(before) = writing.take() {
             before.join().await;
         }

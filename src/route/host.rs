@@ -78,7 +78,7 @@ impl<E: Env> Host<E> {
         let host =
             Rc::new(Host { env, mesh, catalog, queries, tally, shards, decisions, admission });
         if let (Some(owner), Some(decisions)) = (owner, &host.decisions) {
-            let task = decide_all(host.mesh.clone(), owner, decisions.clone());
+            let task = decide_all(host.clone(), owner, decisions.clone());
             host.env.spawn(Queue::Ingest, task).detach();
         }
         host.forget_unknown();
@@ -319,7 +319,7 @@ impl Dropped {
 
 /// The catalog's own task: groups of questions become one durable write, then every core applies
 /// the records, then the askers are told. So whoever was told finds every core knowing it.
-async fn decide_all<E: Env>(mesh: Mesh, mut owner: Owner<E>, decisions: Rc<Decisions>) {
+async fn decide_all<E: Env>(host: Rc<Host<E>>, mut owner: Owner<E>, decisions: Rc<Decisions>) {
     loop {
         let take = || {
             let mut queue = decisions.queue.borrow_mut();
@@ -329,9 +329,9 @@ async fn decide_all<E: Env>(mesh: Mesh, mut owner: Owner<E>, decisions: Rc<Decis
         let version = owner.state().version();
         let commands: Vec<Command> =
             group.iter().flat_map(|(commands, _)| commands.iter().cloned()).collect();
-        let (answers, records) = owner.submit(&commands).await;
+        let (answers, records) = owner.submit(&commands, || host.catalog.borrow().clone()).await;
         if !records.is_empty() {
-            broadcast(&mesh, version, records.into()).await;
+            broadcast(&host.mesh, version, records.into()).await;
         }
         let mut answers = answers.into_iter();
         for (commands, giver) in group {

@@ -34,6 +34,8 @@ pub type JournalError = LogError;
 /// A file with more bytes than this behind its snapshot is rewritten; with a larger snapshot, one
 /// that has doubled.
 pub const REWRITE_BYTES: u64 = 1 << 20;
+/// Room that `has_room` looks for behind the last commit.
+const ROOM_BYTES: u64 = 64 << 10;
 /// The largest snapshot or edit (bytes).
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
@@ -152,7 +154,8 @@ pub async fn look<E: Env>(
 
 impl<E: Env> Journal<E> {
     /// Adds an edit, durable on return, and returns its number (from 1, one more each time). After
-    /// an error nobody knows whether it is on disk, and every later call fails.
+    /// an error nobody knows whether it is on disk, and every later call fails; except after
+    /// `Full` and `TooLarge`, which leave everything as it was.
     pub async fn append(&mut self, edit: &[u8]) -> Result<u64, JournalError> {
         self.write(edit, 1).await?;
         Ok(self.current.last_edit)
@@ -198,6 +201,15 @@ impl<E: Env> Journal<E> {
         Ok(())
     }
 
+    /// Whether there is room on the disk for a next edit of usual size; makes it sure of the room.
+    pub async fn has_room(&self) -> bool {
+        let end = self.current.offset.saturating_add(ROOM_BYTES);
+        match self.current.file.preallocate(end).await {
+            Err(error) => !is_full(&error),
+            Ok(()) => true,
+        }
+    }
+
     /// The number of the last edit; 0 when there was none.
     pub fn last_edit(&self) -> u64 {
         self.current.last_edit
@@ -222,7 +234,7 @@ impl<E: Env> Journal<E> {
                 self.poison = None;
                 Ok(())
             }
-            Err(error @ LogError::TooLarge { .. }) => {
+            Err(error @ (LogError::TooLarge { .. } | LogError::Full)) => {
                 self.poison = None;
                 Err(error)
             }
@@ -283,8 +295,11 @@ impl<E: Env> Current<E> {
         };
         let mut buffer = self.file.buffer(head.bytes() as usize);
         frame::put_commit(place, self.offset, &head, payload, &mut buffer);
-        let written = self.file.write_at(self.offset, buffer).await;
-        written.map_err(|error| LogError::io(&self.path, error))?;
+        match self.file.write_at(self.offset, buffer).await {
+            // The next one is written over what there may be of this one; it counts on none of it.
+            Err(error) if is_full(&error) => return Err(LogError::Full),
+            written => written.map_err(|error| LogError::io(&self.path, error))?,
+        }
         self.offset += head.bytes();
         self.commit_no = head.commit_no;
         self.last_edit = head.first_seq;
@@ -344,6 +359,10 @@ impl<E: Env> Home<'_, E> {
         content: &Content,
     ) -> Result<Current<E>, JournalError> {
         match self.fill(number, covered, content).await {
+            Err(LogError::Full) => {
+                self.remove(number).await?;
+                Err(LogError::Full)
+            }
             Err(LogError::Io { source, .. }) if is_full(&source) => {
                 self.remove(number).await?;
                 Err(LogError::Full)
