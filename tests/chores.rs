@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{DEADLINE, Server, folder, start};
+use common::{DEADLINE, Server, connect, folder, start};
+use std::io::Write;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 fn now_seconds() -> u64 {
@@ -42,7 +43,7 @@ fn partitions_past_their_policy_go() {
 
 /// A subscriber that keeps what it was sent.
 fn subscriber() -> (u16, std::sync::mpsc::Receiver<String>) {
-    use std::io::{Read, Write};
+    use std::io::Read;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -71,6 +72,72 @@ fn subscriber() -> (u16, std::sync::mpsc::Receiver<String>) {
 }
 
 #[test]
+fn subscribers_get_what_came_by_every_door() {
+    let (_dir, data) = folder();
+    let server = start(
+        &data,
+        &["--graphite-bind", "127.0.0.1:0", "--pickle-bind", "127.0.0.1:0", "--cores", "2"],
+    );
+    // Known series beforehand, by each door: their names are told all the same.
+    let json =
+        |ms: u64| format!(r#"{{"name":"k 1","timestamp":{ms},"value":7,"tags":{{"h":"a b"}}}}"#);
+    let by_telnet = |line: &str| {
+        connect(server.telnet).write_all(line.as_bytes()).unwrap();
+    };
+    let by_graphite = |line: &str| {
+        connect(server.door("graphite")).write_all(line.as_bytes()).unwrap();
+    };
+    by_telnet("put t 1 1.5 h=a\n");
+    server.await_counter("telnet_points_ok", 1);
+    by_graphite("servers.a.load 2.5 2\n");
+    server.await_counter("graphite_points_ok", 1);
+    assert_eq!(server.post("/api/v1/datapoints", json(3000).as_bytes()).status, 204);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let url = format!("udp://{}", socket.local_addr().unwrap());
+    let made = server
+        .query("", &format!("CREATE SUBSCRIPTION s ON kairosdb.autogen DESTINATIONS ALL '{url}'"));
+    assert!(!made.contains("error"), "{made}");
+    let mut datagram = [0; 2000];
+    let mut next = || {
+        let (len, _) = socket.recv_from(&mut datagram).unwrap();
+        String::from_utf8(datagram[..len].to_vec()).unwrap()
+    };
+    by_telnet("put t 11 1.5 h=a\nput t 12 3 h=b\n");
+    let mut lines = next();
+    // The lines may have come in two reads.
+    if lines.matches('\n').count() == 1 {
+        lines += &next();
+    }
+    assert_eq!(lines, "t,h=a value=1.5 11000000000\nt,h=b value=3i 12000000000\n");
+    by_graphite("servers.a.load 2.5 12\n");
+    assert_eq!(next(), "servers.a.load value=2.5 12000000000\n");
+    let pickle = b"\x80\x02]U\x03p.qK\x0dG\x40\x12\x00\x00\x00\x00\x00\x00\x86\x86a.";
+    let frame = [&(pickle.len() as u32).to_be_bytes()[..], pickle].concat();
+    connect(server.door("pickle")).write_all(&frame).unwrap();
+    assert_eq!(next(), "p.q value=4.5 13000000000\n");
+    assert_eq!(server.post("/api/v1/datapoints", json(14_000).as_bytes()).status, 204);
+    assert_eq!(next(), "k\\ 1,h=a\\ b value=7i 14000000000\n");
+    // One series {__name__="up", job="x y"} with the sample 1 at 15,000 ms, as protobuf.
+    let label = |name: &str, value: &str| {
+        let text = |tag: u8, text: &str| [&[tag, text.len() as u8], text.as_bytes()].concat();
+        let both = [text(0x0a, name), text(0x12, value)].concat();
+        [&[0x0a, both.len() as u8], both.as_slice()].concat()
+    };
+    let sample = [&[0x12, 12, 0x09], 1f64.to_le_bytes().as_slice(), &[0x10, 0x98, 0x75]].concat();
+    let series = [label("__name__", "up"), label("job", "x y"), sample].concat();
+    let request = [&[0x0a, series.len() as u8], series.as_slice()].concat();
+    let packed = snap::raw::Encoder::new().compress_vec(&request).unwrap();
+    assert_eq!(server.post("/api/v1/prom/write?db=kairosdb", &packed).status, 204);
+    assert_eq!(next(), "up,__name__=up,job=x\\ y value=1.0 15000000000\n");
+    server.query("", "DROP SUBSCRIPTION s ON kairosdb.autogen");
+    let taken = server.counter("ringtail", "subscriber_taken");
+    by_telnet("put t 16 1.5 h=a\n");
+    server.await_counter("telnet_points_ok", 4);
+    assert_eq!(server.counter("ringtail", "subscriber_taken"), taken);
+}
+
+#[test]
 fn subscribers_get_what_was_written() {
     let (_dir, data) = folder();
     let server = start(&data, &[]);
@@ -96,6 +163,11 @@ fn subscribers_get_what_was_written() {
     let (len, _) = socket.recv_from(&mut datagram).unwrap();
     assert_eq!(&datagram[..len], lines.as_bytes());
     server.await_counter("subscriber_sent", 4);
+    for url in [format!("http://127.0.0.1:{port}"), format!("udp://127.0.0.1:{udp}")] {
+        let name = format!("subscriber:d:autogen:s:{url}");
+        assert_eq!(server.counter(&name, "pointsWritten"), 2);
+        assert_eq!(server.counter(&name, "writeFailures"), 0);
+    }
     server.query("", "DROP SUBSCRIPTION s ON d.autogen");
     assert_eq!(server.post("/write?db=d", b"m v=1 5").status, 204);
     server.await_counter("subscriber_taken", 2);

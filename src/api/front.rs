@@ -67,6 +67,8 @@ pub struct Front<E: Env> {
     /// Passwords that were found right.
     pub(super) known: Known,
     pub(super) cache: RefCell<SeriesCache>,
+    /// What decoders get instead of it when keys have to travel with their rows; stays empty.
+    pub(super) no_series: RefCell<SeriesCache>,
     batchers: RefCell<Vec<Batcher>>,
     bodies: RefCell<Vec<Vec<u8>>>,
     /// The realm, and headers of the operator's own.
@@ -81,7 +83,9 @@ pub struct Front<E: Env> {
 impl<E: Env> Front<E> {
     /// The front end of the core that `cluster` belongs to.
     pub fn new(env: E, cluster: Cluster, facts: Facts) -> Front<E> {
-        let cache = SeriesCache::new(env.random(), facts.config.series_cache_entries);
+        let secret = env.random();
+        let cache = SeriesCache::new(secret, facts.config.series_cache_entries);
+        let no_series = SeriesCache::new(secret, 0);
         // The configuration was checked before a core was started.
         let graphite_rules = graphite_rules(&facts.config).unwrap_or_default();
         let extras = Extras::read(&facts.config).unwrap_or_default();
@@ -102,6 +106,7 @@ impl<E: Env> Front<E> {
             cluster,
             server: Rc::new(Server { facts, services }),
             cache: RefCell::new(cache),
+            no_series: RefCell::new(no_series),
             batchers: RefCell::default(),
             bodies: RefCell::default(),
             extras,

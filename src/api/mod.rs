@@ -9,6 +9,7 @@ mod auth;
 mod bind;
 mod body;
 pub mod chores;
+mod copies;
 mod debug;
 mod extras;
 mod form;

@@ -185,7 +185,7 @@ async fn patiently<E: Env>(
     door: StreamDoor,
     outcome: Outcome,
 ) -> Result<Stored, IngestError> {
-    let mut writing = pin!(front.write_all(outcome));
+    let mut writing = pin!(front.write_and_copy(outcome));
     if let Some(limit) = front.write_timeout() {
         let late = async {
             front.env.sleep(limit).await;
@@ -283,7 +283,7 @@ impl<'f, E: Env> Pass<'f, E> {
         let catalog = self.front.cluster.catalog();
         let mut context = telnet::Context {
             catalog: &catalog,
-            cache: &mut self.front.cache.borrow_mut(),
+            cache: &mut self.front.series_cache(batcher.target()),
             rejects: self.rejects,
             tail: &mut self.tail,
             now_ns: self.now_ns,
@@ -301,7 +301,7 @@ impl<'f, E: Env> Pass<'f, E> {
         let catalog = self.front.cluster.catalog();
         let mut context = graphite::Context {
             catalog: &catalog,
-            cache: &mut self.front.cache.borrow_mut(),
+            cache: &mut self.front.series_cache(batcher.target()),
             rejects: self.rejects,
             rules: &self.front.graphite_rules,
             tail: &mut self.tail,
@@ -318,7 +318,7 @@ impl<'f, E: Env> Pass<'f, E> {
         let catalog = self.front.cluster.catalog();
         let mut context = pickle::Context {
             catalog: &catalog,
-            cache: &mut self.front.cache.borrow_mut(),
+            cache: &mut self.front.series_cache(batcher.target()),
             rejects: self.rejects,
             rules: &self.front.graphite_rules,
             reader: &mut self.front.pickles.borrow_mut(),

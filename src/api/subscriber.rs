@@ -12,6 +12,7 @@ use crate::protocol::Target;
 use crate::protocol::line::{Precision, stamp};
 use crate::query::{Destination, Facts};
 use crate::route::Cluster;
+use crate::stats::Subscriber;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -24,6 +25,8 @@ pub struct Parcel {
     /// With times in ns.
     pub lines: Rc<[u8]>,
     pub points: u64,
+    /// Whose counts it enters.
+    pub to: Rc<Subscriber>,
 }
 
 /// The queue of one destination.
@@ -136,6 +139,11 @@ impl Outlets {
         facts.config.subscriber_enabled && standing.subscriptions(target.policy).count() > 0
     }
 
+    /// Bytes that a queue may hold.
+    pub fn room(&self, facts: &Facts) -> usize {
+        usize::try_from(facts.config.subscriber_queue_size.0).unwrap_or(usize::MAX)
+    }
+
     /// Sends lines with times in ns, so many points, to the subscribers of a policy.
     pub fn send(
         &self,
@@ -151,9 +159,10 @@ impl Outlets {
         if points == 0 {
             return;
         }
-        let room = usize::try_from(facts.config.subscriber_queue_size.0).unwrap_or(usize::MAX);
+        let room = self.room(facts);
         let doors = facts.doors.get(cluster.mesh().here().0 as usize);
-        let parcel = Parcel { db: db.into(), rp: rp.into(), lines: lines.into(), points };
+        let (lines, db_name, rp_name): (Rc<[u8]>, Rc<str>, Rc<str>) =
+            (lines.into(), db.into(), rp.into());
         for subscription in catalog.standing().subscriptions(target.policy) {
             let all = subscription.destinations.iter();
             let turn = self.turn.replace(self.turn.get().wrapping_add(1));
@@ -163,7 +172,15 @@ impl Outlets {
             };
             for url in all.skip(skip).take(take) {
                 let outlet = self.outlet(url);
-                let taken = outlet.is_some_and(|outlet| outlet.push(parcel.clone(), room));
+                let to = Rc::new(Subscriber {
+                    db: db.to_owned(),
+                    rp: rp.to_owned(),
+                    name: subscription.name.clone(),
+                    destination: url.clone(),
+                });
+                let (db, rp, lines) = (db_name.clone(), rp_name.clone(), lines.clone());
+                let parcel = Parcel { db, rp, lines, points, to };
+                let taken = outlet.is_some_and(|outlet| outlet.push(parcel, room));
                 let Some(doors) = doors else { continue };
                 if taken { &doors.subscriber_taken } else { &doors.subscriber_dropped }.add(1);
             }
@@ -190,7 +207,13 @@ mod tests {
     use futures_lite::future::{block_on, poll_once};
 
     fn parcel(bytes: usize) -> Parcel {
-        Parcel { db: "d".into(), rp: "r".into(), lines: vec![b'x'; bytes].into(), points: 1 }
+        let to = Rc::new(Subscriber {
+            db: "d".to_owned(),
+            rp: "r".to_owned(),
+            name: "s".to_owned(),
+            destination: "udp://h:1".to_owned(),
+        });
+        Parcel { db: "d".into(), rp: "r".into(), lines: vec![b'x'; bytes].into(), points: 1, to }
     }
 
     #[test]

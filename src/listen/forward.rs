@@ -7,6 +7,7 @@ use super::Front;
 use crate::api::subscriber::{Outlet, Parcel};
 use crate::env::{Env, Queue, Task};
 use crate::query::{Destination, Scheme};
+use crate::stats::Sent;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use glommio::net::{TcpStream, UdpSocket};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -38,9 +39,14 @@ async fn run(front: &Front, outlet: &Outlet) {
             Err("no answer in time".to_owned())
         };
         match future::or(send(front, &outlet.destination, &parcel), late).await {
-            Ok(()) => front.doors().subscriber_sent.add(parcel.points),
+            Ok(()) => {
+                front.doors().subscriber_sent.add(parcel.points);
+                let sent = Sent { points: parcel.points, failures: 0 };
+                front.doors().subscribers.note(&parcel.to, sent);
+            }
             Err(error) => {
                 front.doors().subscriber_failed.add(1);
+                front.doors().subscribers.note(&parcel.to, Sent { points: 0, failures: 1 });
                 let host = &outlet.destination.host;
                 front.note(|| format!("subscriber {host} did not take points: {error}"));
                 front.env.sleep(PAUSE).await;

@@ -6,8 +6,10 @@
 //! little early or late. Counters of shards are kept by the shards and asked for over the mesh.
 
 mod samples;
+mod subscribers;
 
 pub use samples::{Sample, Samples};
+pub use subscribers::{Sent, Subscriber, Subscribers};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,6 +168,8 @@ macro_rules! counters {
             dropped: [[Counter; REASONS_MAX]; StreamDoor::ALL.len()],
             /// The newest line dropped of each door and reason.
             pub samples: Samples,
+            /// What each subscriber was sent.
+            pub subscribers: Subscribers,
         }
 
         /// Names and meanings, in the order of `Doors::values`.
@@ -188,7 +192,8 @@ counters! {
     http_client_errors: "HTTP requests answered 4xx.";
     http_server_errors: "HTTP requests answered 5xx.";
     http_request_ns: "Time from the head of a request to the head of its answer (ns).";
-    http_ping_requests: "Requests of /ping, /status and /health.";
+    http_ping_requests: "Requests of /ping and /health.";
+    http_status_requests: "Requests of /status.";
     http_write_requests: "Requests of /write.";
     http_write_active: "Requests of /write being worked on.";
     http_write_bytes: "Bytes of the bodies of /write, as sent.";

@@ -237,7 +237,7 @@ impl<'f, E: Env> Intake<'f, E> {
             self.decode(bytes, true).await?;
             let outcome = self.batcher.finish();
             let rows = outcome.rows;
-            let stored = self.front.commit(outcome).await;
+            let stored = self.front.in_time(self.front.write_and_copy(outcome)).await;
             match stored {
                 Ok(stored) => {
                     if let Some(limited) = &stored.refused {
@@ -295,7 +295,7 @@ impl<'f, E: Env> Intake<'f, E> {
         let ttl_s = i64::try_from(front.config().kairosdb_ttl.as_secs()).unwrap_or(i64::MAX);
         let mut context = Context {
             catalog: &catalog,
-            cache: &mut front.cache.borrow_mut(),
+            cache: &mut front.series_cache(self.batcher.target()),
             report: &mut self.report,
             now_ns: self.now_ns,
             shards: front.cluster.shard_count(),
