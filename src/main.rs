@@ -9,9 +9,10 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What the allocator reads before anything is allocated. Every 512 KiB (2^19) one allocation is
-/// noted with its stack, once noting is active; counts since the start are kept.
-const OPTIONS: &CStr = c"prof:true,prof_active:false,lg_prof_sample:19,prof_accum:true";
+/// What the allocator reads before anything is allocated. Every 2 MiB (2^21) one allocation is
+/// noted with its stack, once noting is active; counts since the start are kept. A sample in
+/// 512 KiB was seen as 1.1% of the processor time of ingest.
+const OPTIONS: &CStr = c"prof:true,prof_active:false,lg_prof_sample:21,prof_accum:true";
 
 /// The name is the allocator's.
 // SAFETY: nothing else has this name, and the type is the one the allocator declares it with.

@@ -251,7 +251,7 @@ options! {
     "monitor.store-database" monitor_store_database: String = "_internal",
         "Where: the database, made when it is missing, with the policy monitor (7 days).";
     "debug.heap-profile" debug_heap_profile: bool = "true",
-        "Note the stack of one allocation in 512 KiB, for /debug/pprof/heap and allocs.";
+        "Note the stack of one allocation in 2 MiB, for /debug/pprof/heap and allocs.";
     "accept-log-loss" accept_log_loss: bool = "false",
         "Start although acknowledged log records are damaged, and drop what follows them.";
 }

@@ -1,4 +1,4 @@
-//! The profile of memory: what jemalloc noted of about every 512 KiB that were allocated.
+//! The profile of memory: what jemalloc noted of about every 2 MiB that were allocated.
 //!
 //! In: jemalloc's own report, which it writes to a file. Out: `heap` with what is in use, `allocs`
 //! with all since the start, both scaled from the noted allocations to all. The report has a block

@@ -15,6 +15,7 @@ pub mod symbols;
 pub mod tasks;
 pub mod text;
 pub mod threads;
+pub mod trace;
 mod unwind;
 
 /// One place of a stack.

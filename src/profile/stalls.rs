@@ -10,6 +10,7 @@ use super::sampler::{Active, Kind, SLOTS};
 use super::unwind::{Copy, Unwinder};
 use super::{Place, Profile, Sample};
 use crate::env::real::tasks::{self, Core};
+use crate::env::real::turns::{self, Turn};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 pub const LOOK: Duration = Duration::from_millis(10);
 /// Different stacks kept; further ones are counted without theirs.
 const STACKS_MAX: usize = 256;
+/// Stalls that a trace has with their stacks.
+const EACH_MAX: usize = 1000;
 /// A signal is answered within this time, or not at all.
 const ANSWER: Duration = Duration::from_millis(50);
 
@@ -35,6 +38,34 @@ struct Met {
 fn met() -> MutexGuard<'static, BTreeMap<(String, Vec<u64>), Met>> {
     // The map is whole at any time.
     MET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A stall, for a trace.
+#[derive(Clone, Debug)]
+pub struct Stalled {
+    /// The core's name.
+    pub core: String,
+    /// From the last look at which the core still got on to the first at which it did again, on
+    /// the clock of turns.
+    pub began_ns: u64,
+    pub ended_ns: u64,
+    pub stack: Vec<u64>,
+}
+
+impl Stalled {
+    /// Whether it was in this turn.
+    pub fn is_of(&self, turn: &Turn) -> bool {
+        turn.begin_ns < self.ended_ns && self.began_ns < turn.end_ns
+    }
+}
+
+/// Stalls while a trace is taken.
+static EACH: Mutex<Option<Vec<Stalled>>> = Mutex::new(None);
+
+/// Begins or ends the noting of each stall; gives those that were noted.
+pub fn note_each(on: bool) -> Vec<Stalled> {
+    let mut each = EACH.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *each, on.then(Vec::new)).unwrap_or_default()
 }
 
 /// The profile of stalls since the start.
@@ -138,13 +169,21 @@ impl Watch {
 }
 
 fn note(core: &str, stack: Vec<u64>, time: Duration) {
+    let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    if let Some(each) = EACH.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        && each.len() < EACH_MAX
+    {
+        let ended_ns = turns::now_ns();
+        let (core, began_ns) = (core.to_owned(), ended_ns.saturating_sub(ns));
+        each.push(Stalled { core, began_ns, ended_ns, stack: stack.clone() });
+    }
     let mut all = met();
     let full = all.len() >= STACKS_MAX;
     let key = (core.to_owned(), stack);
     let key = if full && !all.contains_key(&key) { (key.0, Vec::new()) } else { key };
     let entry = all.entry(key).or_default();
     entry.count += 1;
-    entry.ns = entry.ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    entry.ns = entry.ns.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX));
 }
 
 /// Sends a thread the signal with a value.

@@ -5,7 +5,8 @@ use super::{Place, Profile, Sample};
 use crate::env::Queue;
 use crate::env::real::tasks;
 
-fn queue_name(queue: Queue) -> &'static str {
+/// The name of a queue.
+pub(super) fn queue_name(queue: Queue) -> &'static str {
     match queue {
         Queue::Ingest => "ingest",
         Queue::Query => "query",

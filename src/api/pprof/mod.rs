@@ -15,7 +15,7 @@ use super::routes::Head;
 use crate::env::Env;
 use crate::profile::symbols::Symbols;
 use crate::profile::text::text;
-use crate::profile::{Profile, cpu, encode, heap, stalls, tasks, threads};
+use crate::profile::{Profile, cpu, encode, heap, stalls, tasks, threads, trace};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
@@ -105,7 +105,7 @@ where
         "cmdline" => reply::bytes(StatusCode::OK, TEXT, super::vars::arguments().join("\0").into()),
         "profile" => processor(front, head, as_text).await,
         "symbol" => symbol(front, uri.query().unwrap_or_default(), body).await,
-        "trace" => page::trace(front, head).await,
+        "trace" => traced(front, head).await,
         "all" => archive::all(front, head).await,
         name => match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) => present(front, kind, as_text).await,
@@ -231,7 +231,26 @@ async fn processor<E: Env>(front: &Front<E>, head: &Head, as_text: bool) -> Repl
     }
 }
 
-/// Names of addresses, `0x..` joined by `+`, in the query of the URL or in the body.
+/// `trace?seconds=1`
+async fn traced<E: Env>(front: &Front<E>, head: &Head) -> Reply {
+    let time = match seconds(head.params.get("seconds"), 1) {
+        Ok(time) => time,
+        Err(text) => return failure(StatusCode::BAD_REQUEST, &text),
+    };
+    let Some(claim) = trace::claim() else {
+        let text = "Could not enable tracing: tracing is already enabled";
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, text);
+    };
+    let made = on_thread(front, "trace", move |stop| {
+        trace::encode(&claim.run(time, stop), &mut Symbols::default())
+    });
+    match made.await {
+        Ok(bytes) => attached(BYTES, "trace", bytes),
+        Err(error) => broken(&error),
+    }
+}
+
+/// Names of addresses, `0x.. joined by `+`, in the query of the URL or in the body.
 async fn symbol<E, B>(front: &Front<E>, query: &str, mut body: B) -> Reply
 where
     E: Env,

@@ -1,12 +1,11 @@
-//! The index of the profiles, and the trace.
+//! The index of the profiles: a page with links for people.
 //!
-//! The trace is the smallest one that Go's tool reads: it says how many cores there are and has no
-//! events, because tasks of this server are not goroutines.
+//! In: how many samples each profile has. Out: HTML with a line for each, and for what else there
+//! is to ask for.
 
-use super::{BYTES, Kind, attached, failure, on_thread, seconds};
+use super::{Kind, on_thread};
 use crate::api::front::Front;
 use crate::api::reply::{self, Reply};
-use crate::api::routes::Head;
 use crate::env::Env;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
@@ -16,7 +15,7 @@ use std::rc::Rc;
 /// Profiles that are taken over a time, and what else there is to see.
 const OTHERS: [(&str, &str); 5] = [
     ("profile", "processor time; ?seconds=30"),
-    ("trace", "for Go's tools; without events"),
+    ("trace?seconds=1", "every turn of every task, for go tool trace"),
     ("cmdline", "the program's arguments"),
     ("symbol", "names of addresses"),
     ("all?cpu=true", "everything in one archive, with 30 s of processor time if cpu is given"),
@@ -63,27 +62,4 @@ pub(super) async fn index<E: Env>(front: &Rc<Front<E>>) -> Reply {
     );
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     reply::bytes(StatusCode::OK, kind, page.into_bytes())
-}
-
-/// `/debug/pprof/trace?seconds=1`
-pub(super) async fn trace<E: Env>(front: &Front<E>, head: &Head) -> Reply {
-    let time = match seconds(head.params.get("seconds"), 1) {
-        Ok(time) => time,
-        Err(text) => return failure(StatusCode::BAD_REQUEST, &text),
-    };
-    front.env.sleep(time).await;
-    attached(BYTES, "trace", empty_trace(front.server.facts.doors.len()))
-}
-
-/// Events are a byte with type and number of arguments, then varints.
-fn empty_trace(cores: usize) -> Vec<u8> {
-    let mut out = b"go 1.19 trace\0\0\0".to_vec();
-    // A batch of processor 0 at tick 0.
-    out.extend_from_slice(&[1 | 1 << 6, 0, 0]);
-    // GOMAXPROCS after one tick, without a stack.
-    let cores = u8::try_from(cores).unwrap_or(u8::MAX).min(127);
-    out.extend_from_slice(&[4 | 2 << 6, 1, cores, 0]);
-    // A frequency of a million ticks a second.
-    out.extend_from_slice(&[2, 0xc0, 0x84, 0x3d]);
-    out
 }

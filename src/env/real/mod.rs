@@ -22,6 +22,7 @@ mod file;
 pub mod tasks;
 #[cfg(test)]
 mod tests;
+pub mod turns;
 
 pub use boot::{Core, CoreHandle, io_memory, memlock_limit, run_on_core};
 pub use disk::{RealDisk, probe};

@@ -4,6 +4,7 @@
 //! thread to read. The entries of a place and a core are made once and stay; a core writes its
 //! own with plain stores, so counting costs what it costs in a thread of its own.
 
+use super::turns::Turns;
 use crate::env::Queue;
 use std::cell::RefCell;
 use std::future::Future;
@@ -33,6 +34,8 @@ pub struct Core {
     /// 1 once its executor has ended.
     ended: AtomicU64,
     places: Mutex<Vec<&'static Spawned>>,
+    /// The turns one by one, while a trace is taken.
+    pub noted: Turns,
 }
 
 /// The tasks of one place of spawning, queue and core.
@@ -130,6 +133,7 @@ impl Register {
             stall_ns: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             places: Mutex::default(),
+            noted: Turns::default(),
         }));
         lock(&CORES).push(core);
         Register { core, known: RefCell::default() }
@@ -191,9 +195,13 @@ impl<F: Future> Future for Counted<F> {
             let inner = self.get_unchecked_mut();
             (Pin::new_unchecked(&mut inner.future), &inner.guard)
         };
+        let begin = guard.core.noted.begin();
         add(&guard.core.turns, 1);
         let polled = future.poll(context);
         add(&guard.core.turns, 1);
+        if let Some(begin) = begin {
+            guard.core.noted.end(begin, guard.spawned);
+        }
         polled
     }
 }
