@@ -12,6 +12,7 @@
 mod boot;
 mod certificate;
 mod core;
+mod holder;
 mod limits;
 pub(crate) mod lock;
 mod notify;

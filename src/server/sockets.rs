@@ -6,7 +6,7 @@
 //! fails against them too; they get it before they listen, so that connections of an ended server
 //! do not hold the port.
 
-use super::ServeError;
+use super::{ServeError, holder};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -56,7 +56,7 @@ pub fn reserve(
         if kind == Kind::Tcp {
             set(&alone, libc::SO_REUSEADDR).map_err(failed)?;
         }
-        bind_in_time(&alone, address).map_err(failed)?;
+        bind_in_time(&alone, address, kind).map_err(failed)?;
     }
     let mut sockets = Vec::with_capacity(cores);
     let mut address = address;
@@ -73,17 +73,18 @@ pub fn reserve(
     Ok(Reserved { address, sockets })
 }
 
-/// Binds a socket; where the address is in use, again for a moment. The sockets of a server that
-/// was killed outlive its process while the kernel takes its rings down.
-fn bind_in_time(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+/// Binds a socket; where the address is in use and no living process is seen to hold it, again for
+/// a moment. The sockets of a server that was killed outlive its process while the kernel takes its
+/// rings down.
+fn bind_in_time(socket: &OwnedFd, address: SocketAddr, kind: Kind) -> io::Result<()> {
     let until = Instant::now() + LINGER;
     loop {
-        match bind(socket, address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                std::thread::sleep(LINGER_STEP);
-            }
-            other => return other,
+        let bound = bind(socket, address);
+        let in_use = bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse);
+        if !in_use || Instant::now() >= until || holder::is_held(address, kind) {
+            return bound;
         }
+        std::thread::sleep(LINGER_STEP);
     }
 }
 
