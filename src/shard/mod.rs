@@ -43,13 +43,13 @@ pub use write::{Refused, WriteError, Written};
 
 use crate::env::Env;
 use crate::env::notify::{Gate, Notify};
-use crate::model::{FixedSet, MeasurementId, PartitionId, ShardId};
+use crate::model::{FixedMap, FixedSet, MeasurementId, PartitionId, ShardId};
 use cache::BlockCache;
 use head::Head;
 use index::Index;
 use journal::Journal;
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -79,6 +79,8 @@ pub struct Options {
 pub struct Counters {
     pub points: u64,
     pub values: u64,
+    /// What was written to each partition: only the first three figures.
+    pub written: FixedMap<PartitionId, PartitionFigures>,
     pub commits: u64,
     pub commit_records: u64,
     pub commit_bytes: u64,
@@ -89,6 +91,20 @@ pub struct Counters {
     pub failed_tasks: u64,
     /// Time from asking for a commit to its being durable (ns).
     pub commit_ns: Option<Box<hdrhistogram::Histogram<u64>>>,
+}
+
+/// What a shard has of one partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PartitionFigures {
+    /// Batches, rows and values written since the start.
+    pub batches: u64,
+    pub points: u64,
+    pub values: u64,
+    /// Rows that are not yet in segments.
+    pub head_rows: u64,
+    /// Segment files with sections of it, and the bytes of these sections.
+    pub files: u64,
+    pub bytes: u64,
 }
 
 impl Counters {
@@ -231,7 +247,9 @@ impl<E: Env> Shard<E> {
         let frozen = version.frozen.as_ref();
         let manifest = inner.manifest.borrow();
         let sections = manifest.files.values().flat_map(|file| &file.sections);
+        let partitions = inner.partitions();
         Gauges {
+            partitions,
             head_rows: (head.rows() + frozen.map_or(0, |f| f.rows())) as u64,
             head_bytes: (head.bytes() + frozen.map_or(0, |f| f.bytes())) as u64,
             segment_files: manifest.files.len() as u64,
@@ -248,8 +266,9 @@ impl<E: Env> Shard<E> {
 }
 
 /// Figures of a shard's present state.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gauges {
+    pub partitions: BTreeMap<PartitionId, PartitionFigures>,
     pub head_rows: u64,
     pub head_bytes: u64,
     pub segment_files: u64,
@@ -265,6 +284,30 @@ pub struct Gauges {
 }
 
 impl<E: Env> Inner<E> {
+    /// The partitions of which there is or was something since the start.
+    fn partitions(&self) -> BTreeMap<PartitionId, PartitionFigures> {
+        let counters = self.counters.borrow();
+        let mut all: BTreeMap<_, _> =
+            counters.written.iter().map(|(id, figures)| (*id, *figures)).collect();
+        let (head, version) = (self.head.borrow(), self.version.borrow());
+        let frozen = version.frozen.iter().flat_map(|frozen| frozen.partitions());
+        for (id, _, rows) in head.partitions().chain(frozen) {
+            all.entry(id).or_default().head_rows += rows as u64;
+        }
+        for file in self.manifest.borrow().files.values() {
+            let mut bytes: BTreeMap<PartitionId, u64> = BTreeMap::new();
+            for section in &file.sections {
+                *bytes.entry(section.key.partition).or_default() += section.bytes;
+            }
+            for (id, bytes) in bytes {
+                let figures = all.entry(id).or_default();
+                figures.files += 1;
+                figures.bytes += bytes;
+            }
+        }
+        all
+    }
+
     /// Nobody knows what is on disk: nothing is acknowledged from here on.
     fn fail(&self, reason: String) {
         self.failure.borrow_mut().get_or_insert(reason);

@@ -363,7 +363,12 @@ impl<E: Env> Inner<E> {
             appended.extend(ids.iter().map(|id| id.0));
         }
         let mut counters = self.counters.borrow_mut();
-        counters.points += batch.rows() as u64;
-        counters.values += (batch.rows() * batch.columns.len()) as u64;
+        let (points, values) = (batch.rows() as u64, (batch.rows() * batch.columns.len()) as u64);
+        counters.points += points;
+        counters.values += values;
+        let written = counters.written.entry(batch.partition).or_default();
+        written.batches += 1;
+        written.points += points;
+        written.values += values;
     }
 }

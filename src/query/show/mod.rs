@@ -5,6 +5,7 @@
 mod cardinality;
 mod lists;
 mod measurements;
+mod partitions;
 mod people;
 mod server;
 pub mod stats;

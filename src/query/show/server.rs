@@ -167,7 +167,7 @@ fn configured(config: &Config, http_bind: &str) -> Vec<Diagnosis> {
             ],
         ),
         ("config-meta", vec![("dir", text(&data))]),
-        ("config-monitor", vec![("store-enabled", flag(false))]),
+        ("config-monitor", vec![("store-enabled", flag(config.monitor_store_enabled))]),
         (
             "config-retention",
             vec![

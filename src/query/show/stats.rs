@@ -3,8 +3,10 @@
 //! In: the doors' counters of all cores, the shards' counters over the mesh, the allocator's
 //! figures. Out: InfluxDB's modules (`runtime`, `queryExecutor`, `database`, `httpd`, `write`,
 //! `subscriber`, `cq`) and ringtail's own: `ringtail` is the sum of all cores, then one of each
-//! core; `ringtail_shard` the sum of all shards, then one of each shard.
+//! core; `ringtail_shard` the sum of all shards, then one of each shard. What InfluxDB calls a
+//! shard is in `partitions`.
 
+use super::partitions;
 use crate::logging;
 use crate::model::{DbId, MeasurementId, ShardId};
 use crate::profile::tasks;
@@ -14,7 +16,7 @@ use crate::route::{Cluster, CoreId};
 use crate::shard::index::TagFilter;
 use crate::shard::scan::{Found, Lookup, Want};
 use crate::shard::{Counters, Gauges};
-use crate::stats::{self, Doors, StreamDoor};
+use crate::stats::{self, Doors, StreamDoor, Subscriber};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 pub type Fields = BTreeMap<String, u64>;
 
 /// What the shards of one core tell.
-type ShardFigures = Vec<(ShardId, Counters, Gauges)>;
+pub(super) type ShardFigures = Vec<(ShardId, Counters, Gauges)>;
 
 /// One set of figures.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +47,7 @@ impl Module {
     }
 }
 
-fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Fields {
+pub(super) fn fields<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Fields {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -60,6 +62,7 @@ pub async fn modules(cluster: &Cluster, facts: &Facts) -> Vec<Module> {
     databases(cluster, &mut all).await;
     all.push(Module::new("write", write(&sums)));
     all.push(Module::new("subscriber", subscriber(&sums)));
+    subscribers(cluster, doors, &mut all);
     all.push(Module::new("cq", continuous(&sums)));
     let bind = &facts.http_bind;
     all.push(Module::of("httpd", format!("httpd:{bind}"), ("bind", bind.clone()), httpd(&sums)));
@@ -73,6 +76,7 @@ pub async fn modules(cluster: &Cluster, facts: &Facts) -> Vec<Module> {
             fields,
         ));
     }
+    partitions::modules(cluster, facts, &shards, &mut all);
     shard_modules(cluster, shards, &mut all);
     let [written, lost, held_back] = logging::counts();
     all.push(Module::new(
@@ -110,7 +114,7 @@ fn httpd(sums: &BTreeMap<&str, u64>) -> Fields {
         ("reqActive", of("http_active")),
         ("reqDurationNs", of("http_request_ns")),
         ("serverError", of("http_server_errors")),
-        ("statusReq", 0),
+        ("statusReq", of("http_status_requests")),
         ("valuesWrittenOK", of("http_values_ok")),
         ("writeReq", of("http_write_requests")),
         ("writeReqActive", of("http_write_active")),
@@ -159,6 +163,38 @@ fn subscriber(sums: &BTreeMap<&str, u64>) -> Fields {
     ])
 }
 
+/// One module of each destination of each subscription.
+fn subscribers(cluster: &Cluster, doors: &[Doors], all: &mut Vec<Module>) {
+    let catalog = cluster.catalog();
+    for one in catalog.standing().all_subscriptions() {
+        let Some(policy) = catalog.policy_by_id(one.policy) else { continue };
+        let Some(db) = catalog.database_by_id(policy.db) else { continue };
+        let (db, rp, name) = (&db.name, &policy.spec.name, &one.name);
+        for destination in &one.destinations {
+            let to = Subscriber {
+                db: db.clone(),
+                rp: rp.clone(),
+                name: name.clone(),
+                destination: destination.clone(),
+            };
+            let counts = || doors.iter().map(|core| core.subscribers.of(&to));
+            let tags = vec![
+                ("database", db.clone()),
+                ("destination", destination.clone()),
+                ("mode", if one.all { "ALL" } else { "ANY" }.to_owned()),
+                ("name", name.clone()),
+                ("retention_policy", rp.clone()),
+            ];
+            let key = format!("subscriber:{db}:{rp}:{name}:{destination}");
+            let fields = fields([
+                ("pointsWritten", counts().map(|sent| sent.points).sum()),
+                ("writeFailures", counts().map(|sent| sent.failures).sum()),
+            ]);
+            all.push(Module { name: "subscriber", key, tags, fields });
+        }
+    }
+}
+
 fn continuous(sums: &BTreeMap<&str, u64>) -> Fields {
     let of = |name: &str| sums.get(name).copied().unwrap_or(0);
     fields([("queryFail", of("continuous_failed")), ("queryOk", of("continuous_ok"))])
@@ -203,6 +239,10 @@ pub struct Memory {
     resident: u64,
     mapped: u64,
     retained: u64,
+    /// Allocations since the start, their bytes, and how many of them were freed.
+    made: u64,
+    made_bytes: u64,
+    freed: u64,
 }
 
 impl Memory {
@@ -214,7 +254,11 @@ impl Memory {
             return Memory::default();
         }
         let figure = |found: Result<usize, _>| found.map_or(0, |bytes: usize| bytes as u64);
+        let [made, made_bytes, freed] = since_start();
         Memory {
+            made,
+            made_bytes,
+            freed,
             allocated: figure(stats::allocated::read()),
             active: figure(stats::active::read()),
             resident: figure(stats::resident::read()),
@@ -248,20 +292,20 @@ impl Memory {
     fn runtime(&self) -> Fields {
         fields([
             ("Alloc", self.allocated),
-            ("Frees", 0),
+            ("Frees", self.freed),
             ("HeapAlloc", self.allocated),
             ("HeapIdle", self.idle()),
             ("HeapInUse", self.active),
-            ("HeapObjects", 0),
+            ("HeapObjects", self.made.saturating_sub(self.freed)),
             ("HeapReleased", self.retained),
             ("HeapSys", self.mapped),
             ("Lookups", 0),
-            ("Mallocs", 0),
+            ("Mallocs", self.made),
             ("NumGC", 0),
             ("NumGoroutine", tasks::count()),
             ("PauseTotalNs", 0),
             ("Sys", self.resident),
-            ("TotalAlloc", self.allocated),
+            ("TotalAlloc", self.made_bytes),
         ])
     }
 
@@ -269,7 +313,10 @@ impl Memory {
     pub fn memstats(&self) -> String {
         let figures = [
             ("Alloc", self.allocated),
-            ("TotalAlloc", self.allocated),
+            ("TotalAlloc", self.made_bytes),
+            ("Mallocs", self.made),
+            ("Frees", self.freed),
+            ("HeapObjects", self.made.saturating_sub(self.freed)),
             ("Sys", self.resident),
             ("HeapAlloc", self.allocated),
             ("HeapSys", self.mapped),
@@ -279,9 +326,6 @@ impl Memory {
         ];
         let zeros = [
             "Lookups",
-            "Mallocs",
-            "Frees",
-            "HeapObjects",
             "StackInuse",
             "StackSys",
             "MSpanInuse",
@@ -308,6 +352,31 @@ impl Memory {
             all.join(",")
         )
     }
+}
+
+/// Allocations of all arenas since the start: their number, their bytes, and how many were freed.
+fn since_start() -> [u64; 3] {
+    let read = |name: String| -> Option<u64> {
+        // SAFETY: the name ends with a zero byte, and these figures have 64 bits.
+        unsafe { tikv_jemalloc_ctl::raw::read(format!("{name}\0").as_bytes()).ok() }
+    };
+    let number = |name: &str| -> u32 {
+        // SAFETY: as above; these have 32 bits.
+        unsafe { tikv_jemalloc_ctl::raw::read(name.as_bytes()).unwrap_or(0) }
+    };
+    let mut sums = [0; 3];
+    // Sizes of small and of large allocations; 4096 stands for all arenas.
+    let kinds = [("bin", "arenas.nbins\0"), ("lextent", "arenas.nlextents\0")];
+    for (kind, count) in kinds {
+        for at in 0..number(count) {
+            let of = |what| read(format!("stats.arenas.4096.{kind}s.{at}.{what}")).unwrap_or(0);
+            let made = of("nmalloc");
+            let size = read(format!("arenas.{kind}.{at}.size")).unwrap_or(0);
+            let figures = [made, made.saturating_mul(size), of("ndalloc")];
+            sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
+        }
+    }
+    sums
 }
 
 /// The doors' counters of some cores, summed.
@@ -423,6 +492,8 @@ mod tests {
         let sums: BTreeMap<&str, u64> = fields.iter().map(|(k, v)| (k.as_str(), *v)).collect();
         assert_eq!(executor(&sums)["queriesFinished"], 3);
         assert_eq!(Memory::default().runtime().len(), 15);
+        let [made, bytes, freed] = since_start();
+        assert!(made > freed && bytes > made, "{made} {bytes} {freed}");
     }
 
     #[test]
