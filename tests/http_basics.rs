@@ -60,6 +60,8 @@ fn unknown_paths_and_methods_are_told_in_the_words_of_the_reference() {
     assert_eq!((wrong.status, wrong.text().as_str()), (405, "Method Not Allowed\n"));
     assert_eq!(wrong.header("allow"), "POST, OPTIONS");
     assert_eq!(server.request("HEAD /query HTTP/1.1\r\n", b"").status, 405);
+    let whole = server.request("OPTIONS * HTTP/1.1\r\n", b"");
+    assert_eq!((whole.status, whole.header("content-length")), (200, "0"));
     let options = server.request("OPTIONS /write HTTP/1.1\r\nOrigin: http://x\r\n", b"");
     assert_eq!((options.status, options.header("content-length")), (200, "0"));
     assert_eq!(options.header("access-control-allow-origin"), "http://x");

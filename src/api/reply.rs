@@ -26,7 +26,8 @@ use std::task::{Context, Poll, Waker};
 const PIPE_BYTES: usize = 256 << 10;
 /// Longest text in the error header, as InfluxDB cuts it.
 const HEADER_TEXT_MAX: usize = 1024;
-const ERROR_HEADER: &str = "X-Influxdb-Error";
+/// Where the text of a refusal stands, too.
+pub const ERROR_HEADER: &str = "X-Influxdb-Error";
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -179,6 +179,10 @@ where
         return with_version(head::refuse(status, text));
     }
     let path = parts.uri.path();
+    if path == "*" && parts.method == Method::OPTIONS {
+        // The server as a whole is asked whether it is there.
+        return with_version(Reply::new(reply::Body::Whole(None)));
+    }
     let known = ROUTES.iter().find(|route| route.path == path);
     if known.is_none() && path.starts_with(kairos::PREFIX) {
         let mut head = Head::new(parts.method, parts.headers, parts.uri.query());
@@ -267,8 +271,10 @@ where
     E: Env,
     B: Body<Data = Bytes> + Unpin,
 {
-    if matches!(handler, Handler::Ping | Handler::Status | Handler::Health) {
-        front.doors().http_ping_requests.add(1);
+    match handler {
+        Handler::Ping | Handler::Health => front.doors().http_ping_requests.add(1),
+        Handler::Status => front.doors().http_status_requests.add(1),
+        _ => {}
     }
     match handler {
         Handler::Ping => ping::ping(&head.params),
@@ -289,15 +295,19 @@ where
 }
 
 fn not_found() -> Reply {
-    let mut reply = reply::bytes(StatusCode::NOT_FOUND, TEXT, b"404 page not found\n".to_vec());
+    plain(StatusCode::NOT_FOUND, b"404 page not found\n")
+}
+
+/// A refusal in the form of Go's HTTP library.
+fn plain(status: StatusCode, text: &[u8]) -> Reply {
+    let mut reply = reply::bytes(status, TEXT, text.to_vec());
     let value = HeaderValue::from_static("nosniff");
     reply.headers_mut().insert("X-Content-Type-Options", value);
     reply
 }
 
 fn wrong_method(route: &Route) -> Reply {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut reply = reply::bytes(status, TEXT, b"Method Not Allowed\n".to_vec());
+    let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, b"Method Not Allowed\n");
     let allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
         reply.headers_mut().insert("Allow", value);

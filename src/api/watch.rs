@@ -41,7 +41,11 @@ pub(super) async fn requests<E: Env>(front: &Rc<Front<E>>, head: &Head) -> Reply
         Err(text) => {
             let mut body = error::body(text.as_bytes(), false);
             body.truncate(body.trim_ascii_end().len());
-            return reply::bytes(StatusCode::BAD_REQUEST, JSON, body);
+            let mut reply = reply::bytes(StatusCode::BAD_REQUEST, JSON, body);
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                reply.headers_mut().insert(reply::ERROR_HEADER, value);
+            }
+            return reply;
         }
     };
     let counts = front.cluster.watch(time).await;
