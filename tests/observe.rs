@@ -79,22 +79,26 @@ fn a_wrong_level_is_refused() {
     assert!(text.contains("expected debug, info, warn, error or off"), "{text}");
 }
 
+/// The next datagram as text.
+fn receive(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 256];
+    loop {
+        match socket.recv(&mut bytes) {
+            Ok(len) => return String::from_utf8(bytes[..len].to_vec()).unwrap(),
+            // A thread that is stopped or let go sends this process a signal.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 #[test]
 fn the_service_manager_hears_of_start_life_and_end() {
     let (dir, data) = folder();
     let path = dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    let next = |wanted: &str| {
-        let mut bytes = [0; 256];
-        loop {
-            let len = socket.recv(&mut bytes).unwrap();
-            let text = String::from_utf8(bytes[..len].to_vec()).unwrap();
-            if text.lines().any(|line| line == wanted) {
-                return;
-            }
-        }
-    };
+    let next = |wanted: &str| while !receive(&socket).lines().any(|line| line == wanted) {};
     let mut command = program();
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000");
     let server = start_as(command, &data, &[]);
@@ -103,6 +107,68 @@ fn the_service_manager_hears_of_start_life_and_end() {
     next("WATCHDOG=1");
     server.signal("-TERM");
     next("STOPPING=1");
+}
+
+/// A thread of a child process that is stopped alone, until it is let go.
+struct Stopped(libc::pid_t);
+
+impl Stopped {
+    /// Stops the thread whose name begins so; `None` where the system does not let this process.
+    fn new(process: u32, name: &str) -> Option<Stopped> {
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let task = tasks.map(|task| task.unwrap().path()).find(|task| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name))
+        });
+        let task = task.unwrap();
+        let number: libc::pid_t = task.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: these requests take no memory, and the thread is of a child of this process.
+        let stopped = unsafe {
+            libc::ptrace(libc::PTRACE_SEIZE, number, none, none) == 0
+                && libc::ptrace(libc::PTRACE_INTERRUPT, number, none, none) == 0
+                && libc::waitpid(number, std::ptr::null_mut(), libc::__WALL) == number
+        };
+        if !stopped {
+            eprintln!("skipped: this process may not stop a thread of another");
+        }
+        stopped.then_some(Stopped(number))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: as above.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, none, none) };
+    }
+}
+
+#[test]
+fn a_core_that_stands_still_silences_the_watchdog() {
+    let (dir, data) = folder();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let alive = || while !receive(&socket).starts_with("WATCHDOG=1") {};
+    let log = dir.path().join("log");
+    let mut command = program();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1500000");
+    command.stderr(File::create(&log).unwrap());
+    let server = start_as(command, &data, &["--cores", "2"]);
+    alive();
+    let Some(stopped) = Stopped::new(server.pid(), "ringtail-1-") else { return };
+    let until = Instant::now() + DEADLINE;
+    let is_told = |line: &str| line.contains("core ringtail-1-") && line.contains("not get on");
+    while !std::fs::read_to_string(&log).unwrap().lines().any(is_told) {
+        assert!(Instant::now() < until, "nobody says that the core stands still");
+    }
+    // Life was told of at most until then.
+    socket.set_nonblocking(true).unwrap();
+    while socket.recv(&mut [0; 256]).is_ok() {}
+    drop(stopped);
+    socket.set_nonblocking(false).unwrap();
+    alive();
+    assert!(server.stop().success());
 }
 
 /// Runs the program on a folder.
@@ -215,6 +281,88 @@ fn damage_is_named_with_file_and_offset() {
     assert_eq!(status, Some(0), "everything was undone: {text}");
 }
 
+#[test]
+fn damage_of_the_log_is_told_from_an_unfinished_end() {
+    let (_dir, data) = folder();
+    stored(&data);
+    let mut named = 0;
+    for path in files(&data, "").iter().filter(|path| path.parent().unwrap().ends_with("log")) {
+        let bytes = std::fs::read(path).unwrap();
+        let name = path.to_str().unwrap();
+        let blocks = (4096..bytes.len()).step_by(4096);
+        for at in blocks.filter(|at| bytes[at + 8..at + 12] == *b"RTC1") {
+            let undo = flip(path, at as u64 + 70);
+            let (status, text) = run(&["verify"], &data);
+            let (shown, listed) = run(&["inspect", "log"], &data);
+            undo();
+            let place = format!("{name} offset {at}");
+            let is_damage = text.contains(&format!("damaged    {place}: "));
+            // Records before the wanted ones are in segments; the last ones may be unfinished.
+            let is_end = text.contains(&format!("unfinished {place}: "));
+            assert!(is_damage || is_end || text.contains("sound "), "{place}: {text}");
+            assert_eq!(status, Some(i32::from(is_damage)), "{place}: {text}");
+            assert_eq!(shown, Some(i32::from(is_damage)), "{place}: {listed}");
+            assert_eq!(is_damage, listed.contains(&format!("damaged {place}: ")), "{listed}");
+            named += u32::from(is_damage);
+        }
+    }
+    // Four writes behind the flush, on two shards, of which the last may be the end.
+    assert!(named >= 6, "{named}");
+}
+
+#[test]
+fn what_names_everything_else_is_looked_at_first() {
+    let (_dir, data) = folder();
+    stored(&data);
+    let catalog = files(&data, "catalog-1").remove(0);
+    let undo = flip(&catalog, 4096 + 70);
+    let (status, text) = run(&["inspect"], &data);
+    undo();
+    assert_eq!(status, Some(1), "{text}");
+    // Names are gone, numbers are shown all the same.
+    assert!(text.contains("catalog-1 offset 4096: ") && text.contains("series 61"), "{text}");
+    let segment = files(&data, ".segment").remove(0);
+    let undo = flip(&segment, segment.metadata().unwrap().len() - 4000);
+    let (status, text) = run(&["inspect", "segment"], &data);
+    undo();
+    let name = segment.to_str().unwrap();
+    assert!(status == Some(1) && text.contains(&format!("damaged {name}")), "{text}");
+    let index = files(&data, ".index").remove(0);
+    let undo = flip(&index, 4096 + 20);
+    let (status, text) = run(&["inspect", "index"], &data);
+    undo();
+    let name = index.to_str().unwrap();
+    assert!(status == Some(1) && text.contains(&format!("damaged {name}")), "{text}");
+    let manifest = files(&data, "manifest-1").remove(0);
+    let undo = flip(&manifest, 4096 + 70);
+    let (status, text) = run(&["inspect", "segment"], &data);
+    undo();
+    let name = manifest.to_str().unwrap();
+    assert!(status == Some(1) && text.contains(&format!("damaged {name}")), "{text}");
+    // Of the file that says which store this is one of two slots suffices.
+    let store = data.join("STORE");
+    let slots = [flip(&store, 10), flip(&store, 4096 + 10)];
+    for part in ["verify", "inspect"] {
+        let (status, text) = run(&[part], &data);
+        assert!(status == Some(2) && text.contains("STORE"), "{part}: {text}");
+    }
+    slots.into_iter().for_each(|undo| undo());
+    // A file cut short, and one that is gone.
+    let whole = std::fs::read(&segment).unwrap();
+    for cut in [0, 4096, whole.len() - 4096] {
+        std::fs::write(&segment, &whole[..cut]).unwrap();
+        let (status, text) = run(&["verify"], &data);
+        let name = segment.to_str().unwrap();
+        assert!(status == Some(1) && text.contains(&format!("damaged    {name}")), "{text}");
+    }
+    std::fs::remove_file(&segment).unwrap();
+    assert_eq!(run(&["verify"], &data).0, Some(1));
+    std::fs::write(&segment, &whole).unwrap();
+    std::fs::write(segment.with_file_name("ffffffffffffffff.segment"), b"?").unwrap();
+    let (status, text) = run(&["verify"], &data);
+    assert!(status == Some(0) && text.contains("unknown    ffffffffffffffff.segment"), "{text}");
+}
+
 /// A figure of the page of `/metrics`: name, labels, value.
 type Figure = (String, String, f64);
 
@@ -263,9 +411,14 @@ fn sum(figures: &[Figure], name: &str) -> f64 {
 #[test]
 fn figures_are_exact_whoever_looks_meanwhile() {
     let (_dir, data) = folder();
-    let server = start(&data, &[]);
+    let server = start(&data, &["--graphite-bind", "127.0.0.1:0"]);
     server.query("", "CREATE DATABASE d");
-    let (requests, lines, puts) = (30u32, 200u32, 5000u64);
+    let (requests, lines, puts, sets) = (30u32, 200u32, 5000u64, 20u64);
+    let mut puts_text: String = (1..=puts).map(|n| format!("put t {n} 1 n={}\n", n % 7)).collect();
+    puts_text.push_str("put t x 1 n=1\n");
+    let paths_text: String = (1..=puts).map(|n| format!("g.{} {n} {n}\n", n % 9)).collect();
+    let sent_bytes = (puts_text.len() + paths_text.len()) as u64;
+    let most = f64::from(requests * lines) + 50.0 * sets as f64;
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let looking = scope.spawn(|| {
@@ -273,7 +426,7 @@ fn figures_are_exact_whoever_looks_meanwhile() {
             while !done.load(Ordering::Relaxed) {
                 let page = parse_metrics(&server.get("/metrics").text());
                 let points = sum(&page, "ringtail_http_points_ok");
-                assert!(points >= last && points <= f64::from(requests * lines), "{points}");
+                assert!(points >= last && points <= most, "{points}");
                 last = points;
                 let vars = server.get("/debug/vars").text();
                 assert!(vars.starts_with("{\n\"system\"") && vars.ends_with("\n}\n"), "{vars}");
@@ -288,25 +441,56 @@ fn figures_are_exact_whoever_looks_meanwhile() {
             assert_eq!(server.post("/write?db=d", b"m,n=1 a=\"x\" 1").status, 400);
         });
         let mut telnet = common::connect(server.telnet);
-        let text: String = (1..=puts).map(|n| format!("put t {n} 1 n={}\n", n % 7)).collect();
-        telnet.write_all(text.as_bytes()).unwrap();
-        telnet.write_all(b"put t x 1 n=1\n").unwrap();
+        telnet.write_all(puts_text.as_bytes()).unwrap();
         writing.join().unwrap();
+        for time in 1..=sets {
+            let points: Vec<String> =
+                (0..50).map(|n| format!("[{},1.5]", time * 1000 + n)).collect();
+            let points = points.join(",");
+            let body = format!(r#"{{"name":"k","tags":{{"a":"b"}},"datapoints":[{points}]}}"#);
+            assert_eq!(server.post("/api/v1/datapoints", body.as_bytes()).status, 204);
+        }
+        let mut graphite = common::connect(server.door("graphite"));
+        graphite.write_all(paths_text.as_bytes()).unwrap();
+        server.await_counter("graphite_points_ok", puts);
         server.await_counter("telnet_points_ok", puts);
         server.await_counter("telnet_lines_dropped", 1);
         done.store(true, Ordering::Relaxed);
         looking.join().unwrap();
     });
     let count = |name| server.counter("ringtail", name);
-    let points = u64::from(requests * lines);
+    let (lines_sent, points) = (u64::from(requests * lines), most as u64);
     assert_eq!(count("http_points_ok"), points);
-    assert_eq!(count("http_values_ok"), 2 * points);
+    assert_eq!(count("http_values_ok"), points + lines_sent);
+    assert_eq!(count("kairos_points_ok"), 50 * sets);
+    assert_eq!((count("telnet_points_ok"), count("graphite_points_ok")), (puts, puts));
+    assert_eq!(count("telnet_bytes") + count("graphite_bytes"), sent_bytes);
     assert_eq!(count("http_points_dropped"), 1);
     assert_eq!(count("http_write_requests"), u64::from(requests) + 1);
-    assert_eq!(server.counter("ringtail_shard", "points"), points + puts);
+    assert_eq!(server.counter("ringtail_shard", "points"), points + 2 * puts);
+    // The same by partition, as InfluxDB's scrapers find it.
+    let vars = server.get("/debug/vars").text();
+    let of_shards = |module: &str, field: &str| -> u64 {
+        let shards = vars.lines().filter(|line| line.starts_with(&format!("\"{module}:")));
+        let value = |line: &str| -> u64 {
+            let rest = line.split(&format!("\"{field}\":")).nth(1).unwrap();
+            rest.split([',', '}']).next().unwrap().parse().unwrap()
+        };
+        shards.map(value).sum()
+    };
+    assert_eq!(of_shards("shard", "writePointsOk"), points + 2 * puts);
+    let values = 2 * lines_sent + 50 * sets + 2 * puts;
+    assert_eq!(of_shards("shard", "writeValuesOk"), values);
+    assert_eq!(of_shards("tsm1_filestore", "numFiles"), 0);
+    assert!(of_shards("tsm1_cache", "memBytes") > 0);
+    assert_eq!(server.post("/debug/maintain?work=flush", b"").status, 204);
+    let vars = server.get("/debug/vars").text();
+    assert!(vars.contains("\"tags\":{\"database\":\"d\",\"engine\":\"tsm1\",\"id\":\""), "{vars}");
+    let bytes = |line: &&str| line.starts_with("\"shard:") && !line.contains("\"diskBytes\":0");
+    assert!(vars.lines().filter(bytes).count() >= 2, "{vars}");
     let page = parse_metrics(&server.get("/metrics").text());
     assert_eq!(sum(&page, "ringtail_http_points_ok"), points as f64);
-    assert_eq!(sum(&page, "ringtail_shard_points"), (points + puts) as f64);
+    assert_eq!(sum(&page, "ringtail_shard_points"), (points + 2 * puts) as f64);
     assert!(sum(&page, "process_cpu_seconds_total") > 0.0);
     for spec in ringtail::stats::TABLE {
         let name = format!("ringtail_{}", spec.name);

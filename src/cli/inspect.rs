@@ -7,7 +7,7 @@
 use super::store::{self, Opened};
 use crate::codec::checksum::xxh3;
 use crate::model::{DbId, FixedSet, MeasurementId, SeriesId};
-use crate::shard::audit::Audit;
+use crate::shard::audit::{Audit, Fault};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -40,16 +40,22 @@ pub(super) fn inspect(dir: &Path, part: &str) -> Result<(String, bool), String> 
         if part == "series" {
             series.print(&opened, &mut out);
         }
+        if let Some(fault) = &opened.catalog_fault {
+            sound = false;
+            name(fault, &mut out);
+        }
         (out, sound)
     })
 }
 
 fn damaged(audit: &Audit, out: &mut String) {
-    for fault in &audit.faults {
-        let place = fault.offset.map_or(String::new(), |offset| format!(" offset {offset}"));
-        // Writing into a string cannot fail.
-        let _ = writeln!(out, "damaged {}{place}: {}", fault.file.display(), fault.what);
-    }
+    audit.faults.iter().for_each(|fault| name(fault, out));
+}
+
+fn name(fault: &Fault, out: &mut String) {
+    let place = fault.offset.map_or(String::new(), |offset| format!(" offset {offset}"));
+    // Writing into a string cannot fail.
+    let _ = writeln!(out, "damaged {}{place}: {}", fault.file.display(), fault.what);
 }
 
 fn log(audit: &Audit, out: &mut String) {
