@@ -7,8 +7,7 @@ use super::{Context, QueryError};
 use crate::catalog::{Database, State};
 use crate::influxql::ast::{Cast, Expr, Measurement, MeasurementName, VarRef};
 use crate::model::{ColumnId, DbId, FieldNo, FieldType, MeasurementId, PolicyId, TypeSet};
-use crate::shard::index::TagFilter;
-use crate::shard::scan::{FieldRef, Found, Lookup, Want};
+use crate::shard::scan::FieldRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -224,18 +223,11 @@ fn stored(
 pub async fn load_tags(context: Context<'_>, sources: &mut [Stored]) -> Result<(), QueryError> {
     let mut by_db: BTreeMap<DbId, Vec<MeasurementId>> = BTreeMap::new();
     sources.iter().for_each(|source| by_db.entry(source.db).or_default().push(source.measurement));
-    for (db, mut measurements) in by_db {
-        measurements.sort_unstable();
-        measurements.dedup();
-        let (series, want) = (TagFilter::All, Want::TagKeys);
-        let lookup = Lookup { db, measurements, series, within: None, want };
-        for found in super::gather::ask(context, lookup).await? {
-            let Found::TagKeys(found) = found else { continue };
-            for (measurement, keys) in found {
-                let same = |stored: &&mut Stored| stored.measurement == measurement;
-                for stored in sources.iter_mut().filter(same) {
-                    stored.source.tags.extend(keys.iter().cloned());
-                }
+    for (db, measurements) in by_db {
+        for (measurement, keys) in context.cluster.tag_keys(db, measurements).await? {
+            let same = |stored: &&mut Stored| stored.measurement == measurement;
+            for stored in sources.iter_mut().filter(same) {
+                stored.source.tags.extend(keys.iter().cloned());
             }
         }
     }

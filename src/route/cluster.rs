@@ -9,11 +9,12 @@ use super::message::{Delete, Maintenance, Mesh, Reply, Request, ShardReport, Tal
 use super::queries::{Kill, Queries, QueryInfo};
 use super::tally::{self, Counts, Tally};
 use crate::catalog::{CatalogError, Command, State};
-use crate::model::{MeasurementId, ShardId, WriteRequest};
+use crate::model::{DbId, FixedMap, MeasurementId, ShardId, WriteRequest};
 use crate::shard::index::{TagFilter, TagSketch};
 use crate::shard::scan;
 use crate::shard::{WriteError, Written};
 use std::cell::{Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,18 @@ pub struct Cluster {
     limits: SeriesLimits,
     /// By shard; none: every shard is asked.
     sketches: Rc<[Arc<TagSketch>]>,
+    tag_keys: Rc<RefCell<TagKeys>>,
 }
+
+/// Keys of tags, sorted.
+pub type TagNames = Rc<[Box<[u8]>]>;
+
+/// The tag keys of measurements that were asked for, each with the versions of all shards from
+/// before they were asked.
+type TagKeys = FixedMap<MeasurementId, (Vec<u64>, TagNames)>;
+
+/// Measurements whose tag keys are remembered.
+const TAG_KEYS_MAX: usize = 4096;
 
 /// The answer of one shard while it comes in.
 pub struct Scan {
@@ -53,8 +65,8 @@ impl Cluster {
         let queries = Queries::new(mesh.here(), cores);
         let limits = SeriesLimits::default();
         let tally = Tally::default();
-        let sketches = Rc::new([]);
-        Cluster { mesh, catalog, queries, tally, shards, cores, limits, sketches }
+        let (sketches, tag_keys) = (Rc::new([]), Rc::default());
+        Cluster { mesh, catalog, queries, tally, shards, cores, limits, sketches, tag_keys }
     }
 
     /// The same view with limits on new series.
@@ -66,6 +78,75 @@ impl Cluster {
     /// each shard.
     pub fn with_sketches(self, sketches: Vec<Arc<TagSketch>>) -> Cluster {
         Cluster { sketches: sketches.into(), ..self }
+    }
+
+    /// The tag keys of the live series of some measurements, with those measurements. Shards are
+    /// asked only when one of them has got or lost a tag key since.
+    ///
+    /// # Errors
+    /// A shard that cannot answer.
+    pub async fn tag_keys(
+        &self,
+        db: DbId,
+        mut measurements: Vec<MeasurementId>,
+    ) -> Result<Vec<(MeasurementId, TagNames)>, scan::ScanError> {
+        measurements.sort_unstable();
+        measurements.dedup();
+        let versions: Vec<u64> = self.sketches.iter().map(|one| one.keys_version()).collect();
+        if let Some(known) = self.known_tag_keys(&measurements, &versions) {
+            return Ok(known);
+        }
+        let mut keys: BTreeMap<MeasurementId, BTreeSet<Box<[u8]>>> =
+            measurements.iter().map(|id| (*id, BTreeSet::new())).collect();
+        let (series, want) = (TagFilter::All, scan::Want::TagKeys);
+        let lookup = Arc::new(scan::Lookup { db, measurements, series, within: None, want });
+        let ask = |shard| {
+            let lookup = lookup.clone();
+            self.mesh.stream(self.core_of(shard), Request::Lookup { shard, lookup })
+        };
+        let mut waiting: Vec<_> = self.shards().map(ask).collect();
+        for stream in &mut waiting {
+            let found = match stream.next().await {
+                Event::End(Reply::Found(scan::Found::TagKeys(found))) => found,
+                Event::End(Reply::Found(scan::Found::Failed(error))) => return Err(error),
+                _ => return Err(scan::ScanError::Lost),
+            };
+            for (measurement, names) in found {
+                keys.entry(measurement).or_default().extend(names);
+            }
+        }
+        let named = keys.into_iter().map(|(id, names)| (id, names.into_iter().collect()));
+        let found: Vec<(MeasurementId, TagNames)> = named.collect();
+        self.remember_tag_keys(&found, &versions);
+        Ok(found)
+    }
+
+    /// What is remembered of all of these measurements and still holds.
+    fn known_tag_keys(
+        &self,
+        measurements: &[MeasurementId],
+        versions: &[u64],
+    ) -> Option<Vec<(MeasurementId, TagNames)>> {
+        let known = self.tag_keys.borrow();
+        let of = |id: &MeasurementId| {
+            let (at, names) = known.get(id)?;
+            (*at == versions).then(|| (*id, names.clone()))
+        };
+        measurements.iter().map(of).collect()
+    }
+
+    /// Keeps an answer, with the versions from before it was asked for.
+    fn remember_tag_keys(&self, found: &[(MeasurementId, TagNames)], versions: &[u64]) {
+        if versions.len() < self.shards as usize || found.len() > TAG_KEYS_MAX {
+            return;
+        }
+        let mut known = self.tag_keys.borrow_mut();
+        if known.len() + found.len() > TAG_KEYS_MAX {
+            known.clear();
+        }
+        for (id, names) in found {
+            known.insert(*id, (versions.to_vec(), names.clone()));
+        }
     }
 
     /// Whether a shard may have a series of a measurement that passes.

@@ -302,6 +302,60 @@ fn shards_that_cannot_match_are_not_asked() {
 }
 
 #[test]
+fn tag_keys_are_asked_for_when_one_comes_or_goes() {
+    let sim = Sim::new(51);
+    sim.run(async {
+        let clusters = start(&sim, 3).await;
+        let asker = &clusters[0];
+        asker.decide(create("d")).await.unwrap();
+        write(asker, 1.0).await;
+        let measurement = all_rows(asker).measurement;
+        let db = all_rows(asker).db;
+        let ask = async || {
+            let before = asker.mesh().sent().requests;
+            let found = asker.tag_keys(db, vec![measurement]).await.unwrap();
+            let names: Vec<Vec<u8>> = found[0].1.iter().map(|name| name.to_vec()).collect();
+            (found.len(), names, asker.mesh().sent().requests > before)
+        };
+        assert_eq!(ask().await, (1, vec![b"n".to_vec()], true));
+        assert_eq!(ask().await, (1, vec![b"n".to_vec()], false));
+        // Another row of a known series changes nothing, another tag key does.
+        write(&clusters[1], 2.0).await;
+        assert_eq!(ask().await, (1, vec![b"n".to_vec()], false));
+        let key = SeriesKey::build(b"m", &[(b"other", b"x")]).unwrap();
+        let new = NewSeries { measurement, key: key.as_bytes().into() };
+        let request = {
+            let catalog = asker.catalog();
+            let policy = catalog.database("d").unwrap().default_policy.unwrap();
+            let id = ColumnId::new(catalog.field(b"v").unwrap(), FieldType::Float);
+            let batch = Batch {
+                partition: catalog.partition_at(policy, 1000).unwrap().id,
+                series: vec![SeriesRef::new_key(0)],
+                times: vec![1000],
+                columns: vec![testing::column(id, &[Some(Value::Float(3.0))])],
+            };
+            WriteRequest { db, new_series: vec![new], batches: vec![batch] }
+        };
+        clusters[2].write(key.shard(SHARDS), request).await.unwrap();
+        let both = vec![b"n".to_vec(), b"other".to_vec()];
+        assert_eq!(ask().await, (1, both.clone(), true));
+        assert_eq!(ask().await, (1, both, false));
+        let delete = Delete {
+            measurements: vec![measurement],
+            series: TagFilter::Equals {
+                key: b"other".as_slice().into(),
+                value: b"x".as_slice().into(),
+            },
+            range: None,
+        };
+        let delete = Arc::new(delete);
+        clusters[1].delete(key.shard(SHARDS), delete).await.unwrap();
+        assert_eq!(ask().await, (1, vec![b"n".to_vec()], true));
+    })
+    .unwrap();
+}
+
+#[test]
 fn dropping_a_question_ends_its_work_on_every_shard() {
     for cores in [1, 2, 5] {
         let sim = Sim::new(50 + u64::from(cores));

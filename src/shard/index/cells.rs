@@ -184,6 +184,9 @@ impl Index {
                 && let Some(column) = self.columns.get_mut(cell.column)
             {
                 column.live += 1;
+                if column.live == 1 {
+                    self.sketch.change_keys();
+                }
             }
         }
         if let Some(measurement) = self.measurements.get_mut(number as usize) {
@@ -206,6 +209,9 @@ impl Index {
                 && let Some(column) = self.columns.get_mut(cell.column)
             {
                 column.live -= 1;
+                if column.live == 0 {
+                    self.sketch.change_keys();
+                }
             }
         }
         let measurement = self.measurements.get_mut(state.measurement as usize);

@@ -250,6 +250,7 @@ impl Index {
             return;
         };
         self.thinned = true;
+        self.sketch.change_keys();
         let live = std::mem::take(&mut measurement.live);
         let dropped = std::mem::replace(&mut measurement.dropped, true);
         debug_assert!(!dropped || live == 0);

@@ -1,4 +1,5 @@
-//! Which tags a shard certainly has no series with: a Bloom filter that every core may look at.
+//! Which tags a shard certainly has no series with, a Bloom filter that every core may look at; and
+//! a number that tells when the tag keys of a measurement may have changed.
 //!
 //! In: each measurement, and each (measurement, tag key, tag value), when the index first meets
 //! it; only the shard's core writes. Out: whether a predicate may let a series of the shard
@@ -27,11 +28,14 @@ const PROBES: u32 = 5;
 /// See the module.
 pub struct TagSketch {
     words: Box<[AtomicU64]>,
+    /// Changes when a measurement gets or loses a tag key.
+    keys_version: AtomicU64,
 }
 
 impl Default for TagSketch {
     fn default() -> TagSketch {
-        TagSketch { words: (0..BLOCKS * BLOCK_WORDS).map(|_| AtomicU64::new(0)).collect() }
+        let words = (0..BLOCKS * BLOCK_WORDS).map(|_| AtomicU64::new(0)).collect();
+        TagSketch { words, keys_version: AtomicU64::new(0) }
     }
 }
 
@@ -44,6 +48,16 @@ impl TagSketch {
     /// Notes a tag of a series of a measurement.
     pub(super) fn add_tag(&self, measurement: MeasurementId, key: &[u8], value: &[u8]) {
         self.add(hash(measurement, key, value));
+    }
+
+    /// Notes that a tag key got its first live series or lost its last one.
+    pub(super) fn change_keys(&self) {
+        self.keys_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// As long as this stays the same, every measurement has the same tag keys here.
+    pub fn keys_version(&self) -> u64 {
+        self.keys_version.load(Ordering::Acquire)
     }
 
     /// False when no series of the measurement passes the predicate, for certain.
