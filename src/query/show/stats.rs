@@ -369,10 +369,10 @@ fn since_start() -> [u64; 3] {
     let kinds = [("bin", "arenas.nbins\0"), ("lextent", "arenas.nlextents\0")];
     for (kind, count) in kinds {
         for at in 0..number(count) {
-            let of = |what| read(format!("stats.arenas.4096.{kind}s.{at}.{what}")).unwrap_or(0);
-            let made = of("nmalloc");
+            let all = |what| read(format!("stats.arenas.4096.{kind}s.{at}.{what}")).unwrap_or(0);
+            let made = all("nmalloc");
             let size = read(format!("arenas.{kind}.{at}.size")).unwrap_or(0);
-            let figures = [made, made.saturating_mul(size), of("ndalloc")];
+            let figures = [made, made.saturating_mul(size), all("ndalloc")];
             sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
         }
     }
