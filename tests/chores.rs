@@ -172,3 +172,32 @@ fn subscribers_get_what_was_written() {
     assert_eq!(server.post("/write?db=d", b"m v=1 5").status, 204);
     server.await_counter("subscriber_taken", 2);
 }
+
+#[test]
+fn a_subscriber_that_never_answers_holds_nobody_up() {
+    let (_dir, data) = folder();
+    let server = start(&data, &["--subscriber-queue-size", "1k", "--cores", "2"]);
+    // The kernel takes connections for it, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    server.query("", "CREATE DATABASE d; CREATE DATABASE kairosdb");
+    for db in ["d", "kairosdb"] {
+        let made = server
+            .query("", &format!("CREATE SUBSCRIPTION s ON {db}.autogen DESTINATIONS ANY '{url}'"));
+        assert!(!made.contains("error"), "{made}");
+    }
+    let body = "m v=1 1\n".repeat(50);
+    for _ in 0..50 {
+        assert_eq!(server.post("/write?db=d", body.as_bytes()).status, 204);
+    }
+    // Two cores have a queue each, which holds two bodies, and one on its way; those may give up.
+    assert!(server.counter("ringtail", "subscriber_dropped") >= 30);
+    let before = server.counter("ringtail", "subscriber_dropped");
+    // More at once than a queue could hold.
+    let lines: String = (1..=500).map(|n| format!("put t {n} 1 h=a\n")).collect();
+    connect(server.telnet).write_all(lines.as_bytes()).unwrap();
+    server.await_counter("telnet_points_ok", 500);
+    assert!(server.counter("ringtail", "subscriber_dropped") > before);
+    assert!(server.query("d", "SELECT count(v) FROM m").contains(",1]"));
+    assert!(server.query("kairosdb", "SELECT count(value) FROM t").contains(",500]"));
+}

@@ -408,6 +408,33 @@ fn sum(figures: &[Figure], name: &str) -> f64 {
     values.sum()
 }
 
+/// Fifty points of a metric, as KairosDB's REST API takes them.
+fn metric_of_50(time: u64) -> String {
+    let points: Vec<String> = (0..50).map(|n| format!("[{},1.5]", time * 1000 + n)).collect();
+    let points = points.join(",");
+    format!(r#"{{"name":"k","tags":{{"a":"b"}},"datapoints":[{points}]}}"#)
+}
+
+/// Looks at the figures by partition, as InfluxDB's scrapers find them; flushes.
+fn check_partitions(server: &common::Server, points: u64, values: u64) {
+    let vars = server.get("/debug/vars").text();
+    let sum = |module: &str, field: &str| -> u64 {
+        let shards = vars.lines().filter(|line| line.starts_with(&format!("\"{module}:")));
+        let value = |line: &str| -> u64 {
+            let rest = line.split(&format!("\"{field}\":")).nth(1).unwrap();
+            rest.split([',', '}']).next().unwrap().parse().unwrap()
+        };
+        shards.map(value).sum()
+    };
+    assert_eq!((sum("shard", "writePointsOk"), sum("shard", "writeValuesOk")), (points, values));
+    assert!(sum("tsm1_cache", "memBytes") > 0);
+    assert_eq!(server.post("/debug/maintain?work=flush", b"").status, 204);
+    let vars = server.get("/debug/vars").text();
+    assert!(vars.contains("\"tags\":{\"database\":\"d\",\"engine\":\"tsm1\",\"id\":\""), "{vars}");
+    let bytes = |line: &&str| line.starts_with("\"shard:") && !line.contains("\"diskBytes\":0");
+    assert!(vars.lines().filter(bytes).count() >= 2, "{vars}");
+}
+
 #[test]
 fn figures_are_exact_whoever_looks_meanwhile() {
     let (_dir, data) = folder();
@@ -444,10 +471,7 @@ fn figures_are_exact_whoever_looks_meanwhile() {
         telnet.write_all(puts_text.as_bytes()).unwrap();
         writing.join().unwrap();
         for time in 1..=sets {
-            let points: Vec<String> =
-                (0..50).map(|n| format!("[{},1.5]", time * 1000 + n)).collect();
-            let points = points.join(",");
-            let body = format!(r#"{{"name":"k","tags":{{"a":"b"}},"datapoints":[{points}]}}"#);
+            let body = metric_of_50(time);
             assert_eq!(server.post("/api/v1/datapoints", body.as_bytes()).status, 204);
         }
         let mut graphite = common::connect(server.door("graphite"));
@@ -468,26 +492,7 @@ fn figures_are_exact_whoever_looks_meanwhile() {
     assert_eq!(count("http_points_dropped"), 1);
     assert_eq!(count("http_write_requests"), u64::from(requests) + 1);
     assert_eq!(server.counter("ringtail_shard", "points"), points + 2 * puts);
-    // The same by partition, as InfluxDB's scrapers find it.
-    let vars = server.get("/debug/vars").text();
-    let of_shards = |module: &str, field: &str| -> u64 {
-        let shards = vars.lines().filter(|line| line.starts_with(&format!("\"{module}:")));
-        let value = |line: &str| -> u64 {
-            let rest = line.split(&format!("\"{field}\":")).nth(1).unwrap();
-            rest.split([',', '}']).next().unwrap().parse().unwrap()
-        };
-        shards.map(value).sum()
-    };
-    assert_eq!(of_shards("shard", "writePointsOk"), points + 2 * puts);
-    let values = 2 * lines_sent + 50 * sets + 2 * puts;
-    assert_eq!(of_shards("shard", "writeValuesOk"), values);
-    assert_eq!(of_shards("tsm1_filestore", "numFiles"), 0);
-    assert!(of_shards("tsm1_cache", "memBytes") > 0);
-    assert_eq!(server.post("/debug/maintain?work=flush", b"").status, 204);
-    let vars = server.get("/debug/vars").text();
-    assert!(vars.contains("\"tags\":{\"database\":\"d\",\"engine\":\"tsm1\",\"id\":\""), "{vars}");
-    let bytes = |line: &&str| line.starts_with("\"shard:") && !line.contains("\"diskBytes\":0");
-    assert!(vars.lines().filter(bytes).count() >= 2, "{vars}");
+    check_partitions(&server, points + 2 * puts, 2 * lines_sent + 50 * sets + 2 * puts);
     let page = parse_metrics(&server.get("/metrics").text());
     assert_eq!(sum(&page, "ringtail_http_points_ok"), points as f64);
     assert_eq!(sum(&page, "ringtail_shard_points"), (points + 2 * puts) as f64);
@@ -496,6 +501,10 @@ fn figures_are_exact_whoever_looks_meanwhile() {
         let name = format!("ringtail_{}", spec.name);
         assert_eq!(page.iter().filter(|figure| figure.0 == name).count(), 3, "{name}");
     }
+}
+
+#[test]
+fn what_figures_mean_is_told() {
     let listed = program().arg("counters").output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     for name in
