@@ -24,8 +24,9 @@ use std::time::Duration;
 
 /// Decoders and bodies kept for reuse.
 const SPARES_MAX: usize = 16;
-/// A larger body buffer is given back to the allocator (bytes).
-const SPARE_BYTES_MAX: usize = 8 << 20;
+/// Bytes of bodies kept for reuse. Memory that is taken anew for each large body costs a page fault
+/// every 4 KiB: a fifth of what 10 MB of KairosDB's JSON cost.
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// Where the values of Graphite's paths go, as configured.
 ///
@@ -193,7 +194,8 @@ impl<E: Env> Front<E> {
 
     pub(super) fn give_body(&self, mut body: Vec<u8>) {
         let mut spares = self.bodies.borrow_mut();
-        if spares.len() < SPARES_MAX && body.capacity() <= SPARE_BYTES_MAX {
+        let bytes = body.capacity() + spares.iter().map(Vec::capacity).sum::<usize>();
+        if spares.len() < SPARES_MAX && bytes <= SPARE_BYTES_MAX {
             body.clear();
             spares.push(body);
         }

@@ -100,9 +100,10 @@ impl RealEnv {
         })
     }
 
-    /// Says that the executor gets on.
-    pub(super) fn beat(&self) {
+    /// Says that the executor gets on; gives `Core::turns`.
+    pub(super) fn beat(&self) -> u64 {
         self.core.tasks.core.beat();
+        self.core.tasks.core.turns()
     }
 
     /// The runtime's name of a queue, for tasks that only the runtime can start.
