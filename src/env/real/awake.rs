@@ -9,9 +9,10 @@
 //!
 //! So there is always a timer that will wake it: a beat, and behind it later ones for the case
 //! that the beat itself is among the ready tasks. A wake-up that was missed costs one beat at most
-//! times. An executor that has had nothing to do for a second beats less often. Before the first beat there is no timer, so whoever starts an executor wakes it until
-//! the beat has begun: by its event descriptor, which the runtime gives nobody, so all of the
-//! process are written to. A needless write only lets an executor look around once.
+//! times. An executor that has had nothing to do for a second beats less often. Before the first
+//! beat there is no timer, so whoever starts an executor wakes it until the beat has begun: by its
+//! event descriptor, which the runtime gives nobody, so all of the process are written to. A
+//! needless write only lets an executor look around once.
 
 use glommio::timer::Timer;
 use std::fs;
