@@ -6,6 +6,7 @@
 //! a shard, so the form is part of the on-disk format.
 
 use super::ShardId;
+use std::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The longest canonical key in bytes; a longer one is refused by the decoders.
@@ -103,6 +104,21 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
+/// The order in which series are shown where nothing else orders them: by measurement, then tag by
+/// tag, each name as text. (The order of the canonical bytes has short names first.)
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (Some((left, next_a)), Some((right, next_b))) = (split(a), split(b)) else {
+            return a.cmp(b);
+        };
+        match left.cmp(right) {
+            Ordering::Equal => (a, b) = (next_a, next_b),
+            unequal => return unequal,
+        }
+    }
+}
+
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(u16::from_le_bytes(*len) as usize)
@@ -111,6 +127,25 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_shown_in_the_order_of_their_texts() {
+        let key = |tags: &[(&[u8], &[u8])]| SeriesKey::build(b"m", tags).unwrap();
+        let sorted = [
+            key(&[]),
+            key(&[(b"h", b"1")]),
+            key(&[(b"h", b"10")]),
+            key(&[(b"h", b"10"), (b"z", b"a")]),
+            key(&[(b"h", b"2")]),
+            key(&[(b"i", b"1")]),
+        ];
+        for (at, a) in sorted.iter().enumerate() {
+            for (other, b) in sorted.iter().enumerate() {
+                let found = compare(a.as_bytes(), b.as_bytes());
+                assert_eq!(found, at.cmp(&other), "{at} {other}");
+            }
+        }
+    }
 
     #[test]
     fn a_key_reads_back_what_it_was_built_from() {

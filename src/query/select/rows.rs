@@ -5,6 +5,7 @@
 //! that is alone passes through without being looked at row by row.
 
 use super::super::QueryError;
+use crate::model::series_key;
 use crate::route::cluster::Scan;
 use crate::shard::scan::{Order, Part, Rows};
 use std::cmp::Ordering;
@@ -163,19 +164,24 @@ struct Spot<'r> {
 
 impl Spot<'_> {
     fn compare(&self, other: &Spot<'_>, order: Order) -> Ordering {
+        let turned = |found: Ordering| match order {
+            Order::Descending => found.reverse(),
+            Order::Ascending => found,
+        };
         let ends = self.rows.group.cmp(&other.rows.group);
-        let ends = ends.then_with(|| self.time().cmp(&other.time()));
-        let ends = if order == Order::Descending { ends.reverse() } else { ends };
-        let ranks = self.rank.cmp(&other.rank);
-        ends.then(ranks).then_with(|| self.key().cmp(&other.key()))
+        let ends = turned(ends.then_with(|| self.time().cmp(&other.time())));
+        let keys = || turned(series_key::compare(self.key(), other.key()));
+        ends.then(self.rank.cmp(&other.rank)).then_with(keys)
     }
 
     fn time(&self) -> i64 {
         self.rows.times.get(self.row).copied().unwrap_or(i64::MAX)
     }
 
-    fn key(&self) -> Option<&Arc<[u8]>> {
-        self.rows.series.get(*self.rows.series_of.get(self.row)? as usize)
+    fn key(&self) -> &[u8] {
+        let place = self.rows.series_of.get(self.row);
+        let key = place.and_then(|place| self.rows.series.get(*place as usize));
+        key.map_or(&[], |key| key)
     }
 }
 
@@ -267,7 +273,7 @@ mod tests {
             let mut expected: Vec<(i64, u8)> = rows.into_iter().collect();
             let order = if descending { Order::Descending } else { Order::Ascending };
             if descending {
-                expected.sort_by_key(|(at, series)| (-at, *series));
+                expected.reverse();
             }
             let lane = |shard: usize| -> Vec<(i64, u8)> {
                 let of = |(_, series): &&(i64, u8)| usize::from(*series) % shards == shard;

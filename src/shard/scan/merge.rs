@@ -6,7 +6,7 @@
 
 use super::partial::{Group, Kept, Picked, Samples, States};
 use super::request::{Aggregate, Function};
-use crate::model::{FieldType, Value};
+use crate::model::{FieldType, Value, series_key};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -260,7 +260,11 @@ impl Samples {
         let compare = |a: &usize, b: &usize| {
             let values = self.values.get(*a).zip(self.values.get(*b));
             let by_value = values.map_or(Ordering::Equal, |(a, b)| compare_values(a, b));
-            let by_key = || self.key(*a).cmp(&self.key(*b));
+            let keys = || (self.key(*a).unwrap_or_default(), self.key(*b).unwrap_or_default());
+            let by_key = || {
+                let (a, b) = keys();
+                series_key::compare(a, b)
+            };
             let by_time = time(a).cmp(&time(b)).then_with(by_key).then(by_value);
             by_time.then_with(|| compare_aux(aux(a), aux(b)))
         };

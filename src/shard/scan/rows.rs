@@ -2,7 +2,7 @@
 //!
 //! In: a plan. Out: parts of some thousand rows, group after group in output order, within
 //! a group by (time, canonical key), from the newest time on when the question is descending (equal
-//! times by key all the same). Groups with few rows are worked together, over all time; a group
+//! times by key, backwards as well). Groups with few rows are worked together, over all time; a group
 //! with many is read in *slabs* of time that are sized from the directories and sent one by one.
 //! Where the estimate was far too low the slab is read again in smaller pieces; what cannot be cut,
 //! the rows of one group at one instant, may take the question's memory and not more. A limit
@@ -19,7 +19,7 @@ use super::read::{Stream, Stretch, Wanted};
 use super::request::Order;
 use super::rowset::Used;
 use crate::env::Env;
-use crate::model::{Column, FieldType, FixedMap, SeriesId, TimeRange, Values};
+use crate::model::{Column, FieldType, FixedMap, SeriesId, TimeRange, Values, series_key};
 use crate::shard::block::Block;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -259,7 +259,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             self.guard.note_work(1);
             self.guard.check().await?;
         }
-        keys.sort_unstable();
+        keys.sort_unstable_by(|a, b| series_key::compare(&a.0, &b.0));
         for (rank, (_, place)) in keys.iter().enumerate() {
             if let Some(slot) = ranks.get_mut(*place) {
                 *slot = rank as u32;
@@ -342,7 +342,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
             match self.plan.request.order {
                 Order::Ascending => places.sort_by_key(|place| (place.time, rank(place))),
                 Order::Descending => {
-                    places.sort_by_key(|place| (std::cmp::Reverse(place.time), rank(place)));
+                    places.sort_by_key(|place| std::cmp::Reverse((place.time, rank(place))));
                 }
             }
             if let Some(limit) = self.limit {

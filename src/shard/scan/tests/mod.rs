@@ -240,10 +240,7 @@ pub type ShownGroup = (Vec<Box<[u8]>>, Vec<Shown>);
 /// What the coordinator makes of the shards' rows.
 pub fn merge_rows(request: &Request, parts: Vec<Vec<Part>>) -> Vec<ShownGroup> {
     let Output::Rows { limit, .. } = request.output else { panic!("rows") };
-    let sort = |rows: &mut Vec<Shown>| match request.order {
-        Order::Ascending => rows.sort_by_key(|row| (row.0, row.1.clone())),
-        Order::Descending => rows.sort_by_key(|row| (std::cmp::Reverse(row.0), row.1.clone())),
-    };
+    let sort = |rows: &mut Vec<Shown>| model::sort(rows, request.order);
     let mut groups: BTreeMap<Vec<Box<[u8]>>, Vec<Shown>> = BTreeMap::new();
     for shard in parts {
         let mut mine: Vec<ShownGroup> = Vec::new();

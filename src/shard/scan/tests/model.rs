@@ -2,6 +2,7 @@
 
 use super::super::merge::{compare_aux, compare_values, preference};
 use super::*;
+use crate::model::series_key;
 use crate::shard::index::TagFilter;
 use std::cmp::Ordering;
 
@@ -122,8 +123,18 @@ fn select(table: &Table, request: &Request, filter: Where) -> BTreeMap<Vec<Box<[
             groups.entry(name).or_default().push((*time, key, *series, values));
         }
     }
-    groups.values_mut().for_each(|rows| rows.sort_by_key(|row| (row.0, row.1.clone())));
+    let ordered =
+        |a: &Point, b: &Point| a.0.cmp(&b.0).then_with(|| series_key::compare(&a.1, &b.1));
+    groups.values_mut().for_each(|rows| rows.sort_by(ordered));
     groups
+}
+
+/// Orders rows by time, then by the texts of their series' keys.
+pub fn sort(rows: &mut [Shown], order: Order) {
+    rows.sort_by(|a, b| {
+        let found = a.0.cmp(&b.0).then_with(|| series_key::compare(&a.1, &b.1));
+        if order == Order::Descending { found.reverse() } else { found }
+    });
 }
 
 /// What rows a question shows.
@@ -133,9 +144,7 @@ pub fn rows(table: &Table, request: &Request, filter: Where) -> Vec<ShownGroup> 
     for (name, points) in select(table, request, filter) {
         let shown = points.into_iter().filter(|(.., v)| v[..visible].iter().any(Option::is_some));
         let mut shown: Vec<Shown> = shown.map(|(time, key, _, v)| (time, key, v)).collect();
-        if request.order == Order::Descending {
-            shown.sort_by_key(|row| (std::cmp::Reverse(row.0), row.1.clone()));
-        }
+        sort(&mut shown, request.order);
         shown.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
         if !shown.is_empty() {
             all.push((name, shown));
@@ -305,7 +314,11 @@ fn in_order<'a>(
     let mut entries = points.to_vec();
     entries.sort_by(|a, b| {
         let by_value = compare_values(&value(a), &value(b));
-        let by_key = if function == Function::Distinct { Ordering::Equal } else { a.1.cmp(&b.1) };
+        let by_key = if function == Function::Distinct {
+            Ordering::Equal
+        } else {
+            series_key::compare(&a.1, &b.1)
+        };
         a.0.cmp(&b.0).then(by_key).then(by_value)
     });
     entries
