@@ -335,7 +335,7 @@ impl Writer {
             return;
         }
         self.cut = true;
-        self.json.out = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
+        self.json.out = unsupported(value);
     }
 
     /// Writes the documents that are whole.
@@ -368,15 +368,21 @@ impl Writer {
         self.json.out.push(b'\n');
         if let Some(value) = self.infinite.take() {
             self.json.out.truncate(start);
-            let body = super::error::body(unsupported(value).as_bytes(), self.options.pretty);
-            self.json.out.extend_from_slice(&body);
+            self.json.out.extend_from_slice(&unsupported(value));
         }
     }
 }
 
-/// Go's words for a number that JSON cannot hold.
-fn unsupported(value: f64) -> String {
-    format!("json: unsupported value: {}", if value > 0.0 { "+Inf" } else { "-Inf" })
+/// What stands in place of a document with a number that JSON cannot hold: a line of plain text,
+/// also where the answer is to be pretty. InfluxDB 1.8 puts the end of this text into an object;
+/// the line is that of 1.6 and 1.7, which recorded answers have, and no client reads either.
+fn unsupported(value: f64) -> Vec<u8> {
+    let sign = if value > 0.0 { '+' } else { '-' };
+    let line = format!(
+        "json: error calling MarshalJSON for type httpd.Response: json: error calling MarshalJSON \
+         for type *query.Result: json: unsupported value: {sign}Inf\n"
+    );
+    line.into_bytes()
 }
 
 /// Puts commas, line feeds and indentation where they belong.

@@ -143,7 +143,9 @@ fn an_infinite_number_is_the_whole_answer() {
     bad.values[1] = Column::Cells(vec![Cell::Value(crate::model::Value::Float(f64::NEG_INFINITY))]);
     let parts = vec![end(0), ResultPart::of_series(1, bad), end(1), end(2)];
     let text = write(epoch(), parts);
-    assert_eq!(text, "{\"error\":\"json: unsupported value: -Inf\"}\n");
+    let expected = "json: error calling MarshalJSON for type httpd.Response: json: error calling \
+                    MarshalJSON for type *query.Result: json: unsupported value: -Inf\n";
+    assert_eq!(text, expected);
 }
 
 #[test]
