@@ -33,6 +33,11 @@ pub struct Source {
     pub hidden: BTreeSet<Box<[u8]>>,
     /// Tags of a subquery, which are read as columns of text.
     pub texts: BTreeMap<Box<[u8]>, FieldNo>,
+    /// Columns of a subquery that nothing is known of: neither a field nor a tag has the name.
+    pub unknown: BTreeSet<Box<[u8]>>,
+    /// Types of fields as the sources of the query have them together, where that differs from what
+    /// this one has. A name stands for one thing in all of a query.
+    pub elsewhere: Arc<BTreeMap<Box<[u8]>, FieldType>>,
     /// Whether all rows come from subqueries.
     pub computed: bool,
 }
@@ -57,7 +62,7 @@ impl Source {
         };
         if var.cast == Some(Cast::Tag) {
             return match (field.filter(|_| self.computed), text) {
-                (Some((field, types)), _) => Binding::Field(field_ref(*field, *types, None)),
+                (Some((field, types)), _) => Binding::Field(field_ref(*field, *types, None, None)),
                 (None, Some(text)) => of_text(text),
                 (None, None) => Binding::Tag(name.into()),
             };
@@ -68,9 +73,11 @@ impl Source {
                 let numbers = types.iter().any(is_number);
                 let known = matches!(cast, Some(Cast::String | Cast::Boolean)) || !numbers;
                 let cast = cast.filter(|_| !(self.computed && known));
-                Binding::Field(field_ref(*field, *types, cast))
+                let own = self.elsewhere.get(name).copied();
+                Binding::Field(field_ref(*field, *types, cast, own))
             }
             (None, Some(text), None) => of_text(text),
+            (None, None, None) if self.elsewhere.contains_key(name) => Binding::Missing,
             (None, None, None) => Binding::Tag(name.into()),
             (None, _, Some(_)) => Binding::Missing,
         }
@@ -110,8 +117,15 @@ pub fn is_number(kind: FieldType) -> bool {
     matches!(kind, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
 }
 
-fn field_ref(field: FieldNo, types: TypeSet, cast: Option<Cast>) -> FieldRef {
-    let own = kind_of(types);
+/// `own`: the type of the field where it is not that of the stored columns.
+fn field_ref(
+    field: FieldNo,
+    types: TypeSet,
+    cast: Option<Cast>,
+    own: Option<FieldType>,
+) -> FieldRef {
+    let stored = kind_of(types);
+    let own = own.unwrap_or(stored);
     let kind = match cast {
         Some(Cast::Float) => FieldType::Float,
         Some(Cast::Integer) => FieldType::Integer,
@@ -123,7 +137,7 @@ fn field_ref(field: FieldNo, types: TypeSet, cast: Option<Cast>) -> FieldRef {
     let mut columns = columns_for(field, types, kind);
     if columns.is_empty() {
         // A cast that cannot be: the column is read and every value counts as missing.
-        columns.push(ColumnId::new(field, own));
+        columns.push(ColumnId::new(field, stored));
     }
     FieldRef { columns, kind }
 }

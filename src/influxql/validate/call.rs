@@ -53,10 +53,29 @@ fn is_literal(expr: &Expr) -> bool {
 fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     expr.walk(&mut |expr| {
-        constant &= is_literal(expr) || matches!(expr, Expr::Paren(_) | Expr::Binary(_));
+        constant &= match expr {
+            Expr::Paren(_) | Expr::Binary(_) => true,
+            Expr::Call { name, args } => math_arity(name) == Some(args.len()),
+            other => is_literal(other),
+        };
         constant
     });
     constant
+}
+
+/// Whether something stands for columns. A regular expression does not count as such below a math
+/// function.
+fn has_variable(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(&mut |expr| {
+        found |= match expr {
+            Expr::VarRef(_) | Expr::Wildcard(_) | Expr::Distinct(_) => true,
+            Expr::Call { name, .. } => math_arity(name).is_none(),
+            _ => false,
+        };
+        !found
+    });
+    found
 }
 
 /// What the fields of a query have in common.
@@ -148,7 +167,11 @@ impl Findings {
         if args.iter().all(is_constant) {
             return Err("field must contain at least one variable".into());
         }
-        args.iter().filter(|arg| !is_constant(arg)).try_for_each(|arg| self.check(arg))
+        args.iter().filter(|arg| !is_constant(arg)).try_for_each(|arg| self.check(arg))?;
+        match args.iter().any(has_variable) {
+            true => Ok(()),
+            false => Err("field must contain at least one variable".into()),
+        }
     }
 
     fn mark_distinct(&mut self) {
@@ -268,7 +291,7 @@ impl Findings {
         if let Some(other) = tags.iter().find(|tag| !matches!(tag, Expr::VarRef(_))) {
             return Err(format!("only fields or tags are allowed in {name}(), found {other}"));
         }
-        self.top_or_bottom = Some(name.to_string());
+        self.top_or_bottom.get_or_insert_with(|| name.to_string());
         Ok(())
     }
 
@@ -277,7 +300,12 @@ impl Findings {
     fn check_stream(&mut self, name: &str, args: &[Expr]) -> Result<(), String> {
         self.only_selectors = false;
         match args.first() {
-            Some(inner @ (Expr::Call { .. } | Expr::Distinct(_))) => {
+            // Without parentheses it is no call.
+            Some(Expr::Distinct(_)) if self.interval.is_own() => {
+                Err(format!("aggregate function required inside the call to {name}"))
+            }
+            Some(Expr::Distinct(_)) => Err(format!("expected field argument in {name}()")),
+            Some(inner @ Expr::Call { .. }) => {
                 if self.interval.ns == 0 {
                     return Err(format!("{name} aggregate requires a GROUP BY interval"));
                 }

@@ -4,5 +4,6 @@
 //! several, per bucket.
 
 pub mod finish;
+mod places;
 
 pub use finish::{Point, finish};

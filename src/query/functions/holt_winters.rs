@@ -54,6 +54,10 @@ impl HoltWinters {
         let seasonal = self.season > 1;
         let intervals =
             (self.round(*last) - self.round(*first)) / i128::from(self.interval_ns.max(1));
+        // A gap that is not a number leaves no least error to be found.
+        if points.iter().any(|(_, value)| value.is_nan()) {
+            return Ok(Vec::new());
+        }
         if points.len() < 2 || seasonal && points.len() < self.season || intervals <= 0 {
             return Ok(Vec::new());
         }

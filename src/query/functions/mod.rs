@@ -66,6 +66,11 @@ impl Transform {
         }
     }
 
+    /// Whether the type of its results does not depend on its input.
+    pub fn has_type(self) -> bool {
+        !matches!(self, Transform::Difference { .. } | Transform::CumulativeSum)
+    }
+
     /// Whether it takes values of a type.
     pub fn takes(self, input: FieldType) -> bool {
         match self {

@@ -19,7 +19,8 @@ pub fn derivative(
         let passed = at.wrapping_sub(*earlier);
         let passed = if descending { passed.wrapping_neg() } else { passed };
         let rate = change / (passed as f64 / unit_ns as f64);
-        (!non_negative || change >= 0.0).then_some(Value::Float(rate))
+        // What is not a number is not negative.
+        (!(non_negative && change < 0.0)).then_some(Value::Float(rate))
     })
 }
 

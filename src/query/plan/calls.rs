@@ -45,6 +45,8 @@ pub enum Kind {
         seed: u64,
     },
     Distinct,
+    /// The same under ORDER BY time DESC, where a value's place is that of its latest point.
+    DistinctLatest,
     /// The values themselves, with their times: what functions over streams read.
     Stream,
 }
@@ -61,6 +63,8 @@ pub struct Call {
     pub result: FieldType,
     /// Functions over the stream of its points, the innermost first.
     pub transforms: Vec<Transform>,
+    /// Whether the type of the results is known although the field may not be there.
+    pub typed: bool,
 }
 
 /// All calls of a query.
@@ -75,6 +79,8 @@ pub struct Calls {
     pub aux: Vec<Aux>,
     keys: usize,
     setting: Setting,
+    /// Why a function does not take a field; said only where there is a series to apply it to.
+    pub refused: Option<QueryError>,
 }
 
 /// What calls depend on beside their arguments.
@@ -84,6 +90,8 @@ pub struct Setting {
     pub width_ns: i64,
     /// What random choices depend on.
     pub seed: u64,
+    /// Whether results go backwards in time.
+    pub descending: bool,
 }
 
 impl Kind {
@@ -109,7 +117,7 @@ impl Kind {
             Kind::First => Function::First,
             Kind::Last => Function::Last,
             Kind::Median | Kind::Mode | Kind::Percentile(_) => Function::Values,
-            Kind::Stream => Function::Values,
+            Kind::Stream | Kind::DistinctLatest => Function::Values,
             Kind::Top { count, smallest, by } => Function::Best { count, smallest, by },
             Kind::Sample { count, seed } => Function::Sample { count, seed },
             Kind::Distinct | Kind::CountDistinct => Function::Distinct,
@@ -122,6 +130,12 @@ impl Kind {
             Kind::Mean | Kind::Median | Kind::Stddev => FieldType::Float,
             _ => input,
         }
+    }
+
+    /// Whether its results have a type whatever it is applied to.
+    fn has_type(self) -> bool {
+        use Kind::{Count, CountDistinct, Mean, Median, Stddev};
+        matches!(self, Count | CountDistinct | Mean | Median | Stddev)
     }
 
     fn takes(self, input: FieldType) -> bool {
@@ -138,7 +152,8 @@ impl Call {
     /// A call over a field of type `input`.
     pub fn new(kind: Kind, aggregate: Option<usize>, input: FieldType) -> Call {
         let result = kind.result(input);
-        Call { kind, aggregate, finished: result, result, transforms: Vec::new() }
+        let typed = aggregate.is_some() || kind.has_type();
+        Call { kind, aggregate, finished: result, result, transforms: Vec::new(), typed }
     }
 
     /// Buckets before the range that it reads.
@@ -147,15 +162,27 @@ impl Call {
     }
 }
 
-/// The name of a function in the text is that of the family, in words.
-fn unsupported(name: &str, input: FieldType) -> QueryError {
+/// The name of a function in the text is that of the family, in words; `over` is what computes its
+/// input.
+fn unsupported(name: &str, input: FieldType, over: Option<Kind>) -> QueryError {
     let kind = input.name();
+    // The names of the reference's inner workings.
+    let by_tags = |kind| matches!(kind, Kind::Top { by: Some(_), .. });
+    let (name, iterator) = match over {
+        Some(kind) if by_tags(kind) && input == FieldType::Boolean => (name, "ReduceBoolean"),
+        Some(kind) if by_tags(kind) && name == "top" => ("max", "Interrupt"),
+        Some(kind) if by_tags(kind) => ("min", "Interrupt"),
+        Some(Kind::Distinct | Kind::DistinctLatest) => (name, "Interval"),
+        _ => (name, "Interrupt"),
+    };
     let name = match name {
         "holt_winters" | "holt_winters_with_fit" => "elapsed",
         name => name.strip_prefix("non_negative_").unwrap_or(name),
     };
     let name = name.replace('_', " ");
-    QueryError::Refused(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator"))
+    QueryError::Refused(format!(
+        "unsupported {name} iterator type: *query.{kind}{iterator}Iterator"
+    ))
 }
 
 impl Calls {
@@ -270,14 +297,17 @@ impl Calls {
                 Some(Ast::Call { name, args }) => self.call(scope, name, args, back)?,
                 Some(Ast::Distinct(field)) => {
                     let field = Ast::var(field.clone());
-                    self.over(scope, Kind::Distinct, "distinct", Some(&field), back)?
+                    let kind = distinct(self.setting.descending);
+                    self.over(scope, kind, "distinct", Some(&field), back)?
                 }
                 inner => self.over(scope, Kind::Stream, name, inner, back)?,
             };
             if call.aggregate.is_some() && !transform.takes(call.result) {
-                return Err(unsupported(name, call.result));
+                self.refuse(unsupported(name, call.result, Some(call.kind)));
+                call.aggregate = None;
             }
             call.result = transform.result(call.result);
+            call.typed |= transform.has_type();
             call.transforms.push(transform);
             return Ok(call);
         }
@@ -297,11 +327,15 @@ impl Calls {
             return Err(QueryError::Refused(format!("expected field argument in {name}()")));
         };
         let Binding::Field(field) = scope.source.bind(var) else {
-            return Ok(Call::new(kind, None, FieldType::Float));
+            let elsewhere = scope.source.elsewhere.get(var.name.as_bytes());
+            let call = Call::new(kind, None, elsewhere.copied().unwrap_or(FieldType::Float));
+            let typed = call.typed || elsewhere.is_some() || var.cast.is_some();
+            return Ok(Call { typed, ..call });
         };
         let input = field.kind;
         if !kind.takes(input) {
-            return Err(unsupported(name, input));
+            self.refuse(unsupported(name, input, Some(kind)));
+            return Ok(Call::new(kind, None, input));
         }
         let (function, field) = (kind.function(), scope.field(field));
         let aggregate = Aggregate { function, field, aux: Vec::new(), range: TimeRange::ALL };
@@ -320,6 +354,10 @@ impl Calls {
         Ok(Call::new(kind, Some(at), input))
     }
 
+    fn refuse(&mut self, error: QueryError) {
+        self.refused.get_or_insert(error);
+    }
+
     fn kind(&self, name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
         let count = |argument: Option<&Ast>| match argument {
             Some(Ast::Integer(count)) if *count > 0 => {
@@ -332,10 +370,15 @@ impl Calls {
                 let by = (args.len() > 2).then_some(self.keys);
                 Kind::Top { count: count(args.last())?, smallest: name == "bottom", by }
             }
+            "distinct" => distinct(self.setting.descending),
             "sample" => Kind::Sample { count: count(args.get(1))?, seed: self.setting.seed },
             _ => kind(name, args)?,
         })
     }
+}
+
+fn distinct(descending: bool) -> Kind {
+    if descending { Kind::DistinctLatest } else { Kind::Distinct }
 }
 
 fn kind(name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
@@ -351,7 +394,6 @@ fn kind(name: &str, args: &[Ast]) -> Result<Kind, QueryError> {
         "max" => Kind::Max,
         "first" => Kind::First,
         "last" => Kind::Last,
-        "distinct" => Kind::Distinct,
         "percentile" => match args.get(1) {
             Some(Ast::Integer(rank)) => Kind::Percentile(*rank as f64),
             Some(Ast::Float(rank)) => Kind::Percentile(*rank),

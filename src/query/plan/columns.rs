@@ -5,6 +5,7 @@
 
 use super::super::QueryError;
 use super::super::source::{Source, bytes_regex, kind_of};
+use super::reduce::reduced;
 use crate::influxql::ast::{Cast, Dimension, Expr, SelectField, VarRef, Wildcard};
 use crate::model::{FieldType, TypeSet};
 use regex::bytes::Regex;
@@ -53,6 +54,7 @@ impl Universe {
                 *known = TypeSet(known.0 | found.0);
             }
             universe.tags.extend(source.tags.iter().cloned());
+            universe.labels.extend(source.unknown.iter().filter_map(|name| text(name)));
         }
         universe.fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
         universe
@@ -109,7 +111,8 @@ pub fn select(
     let plain = plain_columns(dimensions, universe);
     for field in fields {
         let alias = field.alias.clone();
-        match field.expr.unparen() {
+        let expr = reduced(&field.expr);
+        match expr.unparen() {
             Expr::VarRef(var) if var.name == "time" => {
                 alias.into_iter().for_each(|alias| time = alias);
             }

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod columns;
 pub mod condition;
 pub mod expr;
+pub mod reduce;
 pub mod transforms;
 pub mod types;
 

@@ -14,9 +14,21 @@ pub type Timed = (i64, Point);
 /// Fills the gaps of `points`; `times` are the starts of all buckets in output order, `aux` the
 /// number of columns beside a selector.
 pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, times: &[i64], aux: usize) -> Vec<Timed> {
-    if points.is_empty() || fill == Fill::None || call.kind == Kind::Distinct {
+    let distinct = matches!(call.kind, Kind::Distinct | Kind::DistinctLatest);
+    if points.is_empty() || fill == Fill::None || distinct {
         return points;
     }
+    fill_gaps(call, fill, points, times, aux)
+}
+
+/// The same for a part of a series, in which there may be no point.
+pub fn fill_gaps(
+    call: &Call,
+    fill: Fill,
+    points: Vec<Timed>,
+    times: &[i64],
+    aux: usize,
+) -> Vec<Timed> {
     let mut out: Vec<Timed> = Vec::with_capacity(times.len());
     let mut points = points.into_iter().peekable();
     let mut gaps = Vec::with_capacity(times.len());

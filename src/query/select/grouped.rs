@@ -6,10 +6,10 @@
 use super::super::aggregate::{Point, finish};
 use super::super::functions::Stream;
 use super::super::plan::Timing;
-use super::super::plan::calls::{Call, Calls};
+use super::super::plan::calls::{Call, Calls, Kind};
 use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
 use super::super::{Context, QueryError};
-use super::fill::{Timed, fill};
+use super::fill::{Timed, fill, fill_gaps};
 use super::groups::GroupMerge;
 use super::join::{Row, join};
 use super::nested::{self, Inner};
@@ -20,13 +20,26 @@ use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
 use crate::shard::scan::expr::{RowsView, eval, push};
 use crate::shard::scan::{Buckets, Expr, Group, Output, ScanError, States};
+use futures_lite::future;
 use std::borrow::Cow;
 
 /// Memory of a row that is being made, for the bound on buckets (bytes).
 const ROW_BYTES: usize = 96;
 
+/// Buckets that are filled at once where most of a long series is empty.
+const FILLED_AT_ONCE: i64 = 16_384;
+/// Rows of one series beyond which filling is refused.
+const FILLED_MAX: i128 = 20_000_000;
+
 /// A series of results: its head, the values of its group, and the points of each call.
-type Found<'a> = (Series, &'a [Box<[u8]>], Vec<Vec<Timed>>);
+type Found<'a> = (Series, &'a [Box<[u8]>], Points);
+
+/// The points of each call in one group.
+struct Points {
+    calls: Vec<Vec<Timed>>,
+    /// The first and the last bucket, where they are still to be filled, part by part.
+    open: Option<(i64, i64)>,
+}
 
 struct Plan<'a> {
     shape: &'a Shape<'a>,
@@ -59,7 +72,7 @@ pub(super) async fn run(
             let Some(group) = merge.next().await? else { continue };
             let (head, group_values) = (shape.series(unit, &group.values), group.values.clone());
             let points = plan.points_of(group, context.options.memory_bytes).await?;
-            if points.iter().all(|points| points.len() as u64 >= needed) {
+            if points.calls.iter().all(|points| points.len() as u64 >= needed) {
                 plan.give(context, &mut window, (head, &group_values, points), sink).await?;
                 return Ok(());
             }
@@ -69,7 +82,7 @@ pub(super) async fn run(
     while let Some(group) = merge.next().await? {
         let (head, group_values) = (shape.series(unit, &group.values), group.values.clone());
         let points = plan.points_of(group, context.options.memory_bytes).await?;
-        let any = points.iter().any(|points| !points.is_empty());
+        let any = points.calls.iter().any(|points| !points.is_empty());
         if any && !plan.give(context, &mut window, (head, &group_values, points), sink).await? {
             break;
         }
@@ -186,9 +199,16 @@ impl Plan<'_> {
         if window.series_done() {
             return Ok(false);
         }
+        if let Some(buckets) = points.open {
+            self.give_parts(context, head, (points.calls, buckets), sink).await?;
+            return Ok(true);
+        }
         // LIMIT and OFFSET count the points of each function, not the rows that they make together.
-        let points = points.into_iter().map(|points| window.cut(points)).collect();
-        let rows = join(points, self.shape.descending);
+        let points = points.calls.into_iter().map(|points| window.cut(points)).collect();
+        let mut rows = join(points, self.shape.descending);
+        if self.shape.fill == Fill::Previous && self.timing.width_ns > 0 {
+            repeat_previous(&mut rows);
+        }
         if !rows.is_empty() {
             let series = self.project(head, rows);
             sink.part(ResultPart::of_series(context.statement_id, series)).await?;
@@ -197,12 +217,8 @@ impl Plan<'_> {
     }
 
     /// The points of each call in one group.
-    async fn points_of(
-        &self,
-        mut group: Group,
-        memory_bytes: usize,
-    ) -> Result<Vec<Vec<Timed>>, QueryError> {
-        let mut calls = Vec::with_capacity(self.calls.calls.len());
+    async fn points_of(&self, mut group: Group, memory_bytes: usize) -> Result<Points, QueryError> {
+        let mut found = Vec::with_capacity(self.calls.calls.len());
         for (at, call) in self.calls.calls.iter().enumerate() {
             // States that a later call needs as well are copied.
             let later = self.calls.calls.iter().skip(at + 1);
@@ -215,10 +231,99 @@ impl Plan<'_> {
                 Some(states) => self.points(call, states, group.first_bucket),
                 None => Vec::new(),
             };
+            found.push(points);
+        }
+        let open = self.filled_in_parts(&found);
+        if open.is_some() {
+            return Ok(Points { calls: found, open });
+        }
+        let mut calls = Vec::with_capacity(found.len());
+        for (call, points) in self.calls.calls.iter().zip(found) {
             let points = self.filled(call, points, memory_bytes)?;
             calls.push(self.transformed(call, points, memory_bytes).await?);
         }
-        Ok(calls)
+        Ok(Points { calls, open })
+    }
+
+    /// The buckets of a group with very many of them, when what fills one does not depend on others
+    /// and all of them are part of the answer: then no more than a part of the rows is ever held.
+    fn filled_in_parts(&self, calls: &[Vec<Timed>]) -> Option<(i64, i64)> {
+        let plain = |call: &Call| {
+            let distinct = matches!(call.kind, Kind::Distinct | Kind::DistinctLatest);
+            call.transforms.is_empty() && !call.kind.keeps_own_times() && !distinct
+        };
+        let alone = matches!(self.shape.fill, Fill::Null | Fill::Integer(_) | Fill::Float(_));
+        let fits = alone && self.timing.width_ns > 0 && self.calls.calls.iter().all(plain);
+        if !fits || !self.shape.window.is_open() {
+            return None;
+        }
+        let times = calls.iter().flatten().map(|(at, _)| *at);
+        let first = self.first_filled(times.min()?);
+        let last = self.timing.bucket(self.timing.range.last);
+        let count = i128::from(last) - i128::from(first) + 1;
+        (count > i128::from(FILLED_AT_ONCE) && count <= FILLED_MAX).then_some((first, last))
+    }
+
+    /// The first bucket that is filled, where the least time of a point is known.
+    fn first_filled(&self, least: i64) -> i64 {
+        // Rows of subqueries may lie before the range, at the start of their own buckets.
+        let begin = match self.timing.has_start() {
+            true => least.min(self.timing.range.first),
+            false => least,
+        };
+        self.timing.bucket(begin)
+    }
+
+    /// Fills and hands on the rows of a group, part by part.
+    async fn give_parts(
+        &self,
+        context: Context<'_>,
+        head: Series,
+        (calls, (first, last)): (Vec<Vec<Timed>>, (i64, i64)),
+        sink: &mut impl Sink,
+    ) -> Result<(), QueryError> {
+        let descending = self.shape.descending;
+        let least = |points: &Vec<Timed>| points.iter().map(|(at, _)| *at).min();
+        // Each call is filled from its own first point on.
+        let begins: Vec<Option<i64>> = calls
+            .iter()
+            .map(|points| least(points).map(|at| self.timing.start(self.first_filled(at))))
+            .collect();
+        let mut lanes: Vec<_> =
+            calls.into_iter().map(|points| points.into_iter().peekable()).collect();
+        let parts = (last - first) / FILLED_AT_ONCE;
+        for part in 0..=parts {
+            let part = if descending { parts - part } else { part };
+            let from = first + part * FILLED_AT_ONCE;
+            let to = last.min(from + FILLED_AT_ONCE - 1);
+            let mut times: Vec<i64> = (from..=to).map(|at| self.timing.start(at)).collect();
+            if descending {
+                times.reverse();
+            }
+            let mut filled = Vec::with_capacity(lanes.len());
+            for ((call, lane), begin) in self.calls.calls.iter().zip(&mut lanes).zip(&begins) {
+                let Some(begin) = begin else {
+                    filled.push(Vec::new());
+                    continue;
+                };
+                let end = times.last().copied().unwrap_or(0);
+                let within = |at: i64| if descending { at >= end } else { at <= end };
+                let mut points = Vec::new();
+                while let Some(point) = lane.next_if(|(at, _)| within(*at)) {
+                    points.push(point);
+                }
+                let own: Vec<i64> = times.iter().copied().filter(|at| at >= begin).collect();
+                let aux = self.calls.aux.len();
+                filled.push(fill_gaps(call, self.shape.fill, points, &own, aux));
+            }
+            let rows = join(filled, descending);
+            if !rows.is_empty() {
+                let series = self.project(head.clone(), rows);
+                sink.part(ResultPart::of_series(context.statement_id, series)).await?;
+            }
+            future::yield_now().await;
+        }
+        Ok(())
     }
 
     /// What functions over streams make of the points; those before the query's range left out.
@@ -270,7 +375,7 @@ impl Plan<'_> {
         }
         for at in order {
             let start = self.timing.start(first_bucket.saturating_add(at as i64));
-            for point in finish(call.kind, states, at) {
+            for point in finish(call.kind, states, at, self.shape.descending) {
                 let time = if own_time { point.time.unwrap_or(start) } else { start };
                 out.push((time, point));
             }
@@ -295,13 +400,8 @@ impl Plan<'_> {
         if self.timing.width_ns == 0 || how == Fill::None || call.kind.keeps_own_times() {
             return Ok(points);
         }
-        // Rows of subqueries may lie before the range, at the start of their own buckets.
-        let mut begin = *first.min(last);
-        if self.timing.has_start() {
-            begin = begin.min(self.timing.range.first);
-        }
-        let (mut begin, mut end) =
-            (self.timing.bucket(begin), self.timing.bucket(self.timing.range.last));
+        let mut begin = self.first_filled(*first.min(last));
+        let mut end = self.timing.bucket(self.timing.range.last);
         if let Some(rows) = self.rows_needed() {
             match self.shape.descending {
                 true => begin = begin.max(end.saturating_sub_unsigned(rows)),
@@ -379,7 +479,7 @@ impl Plan<'_> {
         missing: Option<&'r Value>,
     ) -> Option<&'r Value> {
         let open = match self.calls.calls.get(at) {
-            Some(call) => call.aggregate.is_some() && row.get(at).is_some_and(Option::is_none),
+            Some(call) => call.typed && row.get(at).is_some_and(Option::is_none),
             None => true,
         };
         self.value(row, at).or(missing.filter(|_| open))
@@ -403,6 +503,20 @@ impl Plan<'_> {
             }
         }
         Column { id: ColumnId::new(FieldNo(0), kind), values, validity: Some(present) }
+    }
+}
+
+/// Where a call has no point in a row, that of the row before stands: beside points with times of
+/// their own.
+fn repeat_previous(rows: &mut [Row]) {
+    let mut before: Vec<Option<Point>> = Vec::new();
+    for (_, row) in rows {
+        for (at, point) in row.iter_mut().enumerate() {
+            if point.is_none() {
+                *point = before.get(at).cloned().flatten();
+            }
+        }
+        before.clone_from(row);
     }
 }
 

@@ -27,7 +27,7 @@ use super::plan::Timing;
 use super::plan::condition;
 use super::plan::expr::Scope;
 use super::result::{ResultPart, Series, Sink};
-use super::source::Stored;
+use super::source::{Stored, database};
 use super::{Context, QueryError};
 use crate::influxql::ast::{Fill, Select};
 use crate::influxql::validate::validate;
@@ -70,7 +70,10 @@ pub(super) async fn run(
     query: &Select,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
-    validate(query).map_err(QueryError::Refused)?;
+    if let Err(text) = validate(query) {
+        check_databases(context, query, &text)?;
+        return Err(QueryError::Refused(text));
+    }
     let Some(mut into) = Into::new(context, query)? else {
         return run_units(context, query, sink).await;
     };
@@ -80,13 +83,25 @@ pub(super) async fn run(
     Ok(sink.part(ResultPart::of_series(context.statement_id, series)).await?)
 }
 
+/// A database that does not exist is named before what else is wrong with a query.
+fn check_databases(context: Context<'_>, query: &Select, text: &str) -> Result<(), QueryError> {
+    if text.starts_with("unable to use system source") {
+        return Ok(());
+    }
+    let catalog = context.cluster.catalog();
+    query.measurements().into_iter().try_for_each(|measurement| {
+        let name = measurement.database.as_deref().or(context.options.db.as_deref());
+        database(&catalog, name).map(|_| ())
+    })
+}
+
 /// Gives the series of all names.
 async fn run_units(
     context: Context<'_>,
     query: &Select,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
-    let outline = outline(context, query, 0).await?;
+    let outline = outline(context, query, None).await?;
     run_outline(context, &outline, sink).await
 }
 
@@ -99,8 +114,39 @@ async fn run_outline(
     let forwards = outline.units.iter();
     let units: Vec<&Unit<'_>> =
         if shape.descending { forwards.rev().collect() } else { forwards.collect() };
+    for unit in &units {
+        check_refused(context, &shape, unit).await?;
+    }
     for unit in units {
         run_unit(context, &shape, unit, sink).await?;
+    }
+    Ok(())
+}
+
+/// A function that does not take its field is an error where there is a series of it.
+async fn check_refused(
+    context: Context<'_>,
+    shape: &Shape<'_>,
+    unit: &Unit<'_>,
+) -> Result<(), QueryError> {
+    let Some(error) = unit.work.refused() else { return Ok(()) };
+    if shape.window.series_done() {
+        return Ok(());
+    }
+    for member in &unit.members {
+        let Member::Stored { stored, .. } = member else { return Err(error.clone()) };
+        let Some((partitions, _)) = partitions(context, stored, shape.timing.range) else {
+            continue;
+        };
+        let condition = shape.outline.condition.as_ref();
+        let (series, _) = condition::split(condition, &mut Scope::new(&stored.source))?;
+        let (db, measurements) = (stored.db, vec![stored.measurement]);
+        let within = Some((partitions, TimeRange::ALL));
+        let lookup = Lookup { db, measurements, series, within, want: Want::Measurements };
+        let some = |found: &Found| matches!(found, Found::Measurements(ids) if !ids.is_empty());
+        if ask(context, lookup).await?.iter().any(some) {
+            return Err(error.clone());
+        }
     }
     Ok(())
 }
@@ -114,7 +160,12 @@ async fn run_unit(
 ) -> Result<(), QueryError> {
     let window = shape.window.choosing(chosen::chosen(context, shape, unit).await?);
     match &unit.work.body {
-        Body::Rows(columns) => raw::run(context, shape, unit, (columns, window), sink).await,
+        Body::Rows(columns) => {
+            let stored = |member: &Member<'_>| matches!(member, Member::Stored { .. });
+            let all = unit.members.iter().all(stored);
+            let window = if all { window.of_points() } else { window };
+            raw::run(context, shape, unit, (columns, window), sink).await
+        }
         Body::Buckets(calls, columns) => {
             grouped::run(context, shape, unit, (calls, columns, window), sink).await
         }

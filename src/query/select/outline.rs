@@ -11,7 +11,7 @@ use super::super::plan::expr::{Scope, math};
 use super::super::plan::{Selected, types};
 use super::super::source::{Source, Stored, kind_of, load_tags, resolve};
 use super::super::{Context, QueryError};
-use crate::influxql::ast::{Expr as Ast, Select, Source as From};
+use crate::influxql::ast::{Expr as Ast, Select, SelectField, Source as From};
 use crate::influxql::time_literal;
 use crate::influxql::time_range::split_time;
 use crate::model::{Column, ColumnId, FieldNo, FieldType, TimeRange, TypeSet};
@@ -43,6 +43,8 @@ pub struct Outline<'a> {
     /// Types of the columns as a query around this one sees them; `None`: no measurement has such
     /// a field.
     kinds: Vec<Option<FieldType>>,
+    /// Columns without a type that are no tags either.
+    unknown: Vec<bool>,
     /// Sorted by name.
     pub units: Vec<Unit<'a>>,
 }
@@ -89,20 +91,22 @@ pub enum Body {
 
 type Pending<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
 
-/// Resolves a query; `around_ns`: buckets of the query around it, which it has when it has none.
+/// Resolves a query; `around_ns`: buckets of the query around it, if there is one, which it has when
+/// it has none.
 ///
 /// # Errors
 /// Names that do not exist where they must, functions that do not take what they are given.
 pub fn outline<'f, 'a: 'f>(
     context: Context<'f>,
     query: &'a Select,
-    around_ns: i64,
+    around_ns: Option<i64>,
 ) -> Pending<'f, Result<Outline<'a>, QueryError>> {
     Box::pin(async move {
         let own_ns = query.group_interval().map_err(QueryError::Refused)?.max(0);
-        let width_ns = if own_ns > 0 { own_ns } else { around_ns };
-        let members = members(context, query, width_ns).await?;
+        let width_ns = if own_ns > 0 { own_ns } else { around_ns.unwrap_or(0) };
+        let mut members = members(context, query, width_ns, around_ns.is_some()).await?;
         let universe = Universe::of(members.iter().map(|(_, member)| member.source()));
+        agree(&mut members, &universe);
         let selected = select(&query.fields, &query.dimensions, &universe)?;
         types::check(&selected.columns, &universe)?;
         let dimensions = group_keys(&query.dimensions, &universe)?;
@@ -116,15 +120,28 @@ pub fn outline<'f, 'a: 'f>(
         for (name, member) in members {
             add(by_name.entry(name).or_default(), member)?;
         }
-        let setting = Setting { width_ns, seed: context.options.now_ns as u64 };
+        let descending = query.is_descending();
+        let setting = Setting { width_ns, seed: context.options.now_ns as u64, descending };
         let unit = |(name, members)| Unit::new(query, &selected, setting, name, members);
         let units = by_name.into_iter().map(unit).collect::<Result<Vec<_>, _>>()?;
         let kinds = kinds(&selected, &units);
+        let unknown = unknown(&selected, &units);
         let first = std::iter::once(selected.time.as_bytes());
         let names = first.chain(selected.columns.iter().map(|(_, name)| name.as_bytes()));
         let names = names.map(Box::from).collect();
         let select = query;
-        Ok(Outline { select, selected, condition, range, zone, dimensions, names, kinds, units })
+        Ok(Outline {
+            select,
+            selected,
+            condition,
+            range,
+            zone,
+            dimensions,
+            names,
+            kinds,
+            unknown,
+            units,
+        })
     })
 }
 
@@ -141,11 +158,46 @@ fn kinds(selected: &Selected, units: &[Unit<'_>]) -> Vec<Option<FieldType>> {
     selected.columns.iter().enumerate().map(of_column).collect()
 }
 
+/// Whether each column is neither a field nor a tag that some source has. The tag keys are known.
+fn unknown(selected: &Selected, units: &[Unit<'_>]) -> Vec<bool> {
+    let of_column = |((expr, _), implied): (&(Ast, String), &bool)| {
+        // The tags by which top() chooses are tags.
+        let (Ast::VarRef(var), false) = (expr, implied) else { return false };
+        let name = var.name.as_bytes();
+        let known = |source: &Source| {
+            source.fields.contains_key(name)
+                || source.tags.contains(name)
+                || source.texts.contains_key(name)
+        };
+        !units.iter().flat_map(|unit| &unit.members).any(|member| known(member.source()))
+    };
+    selected.columns.iter().zip(&selected.implied).map(of_column).collect()
+}
+
+/// Has all measurements see a field in the type that the sources give it together. Where one of
+/// them lacks it, its name is that of a field all the same.
+fn agree(members: &mut [(Arc<[u8]>, Member<'_>)], universe: &Universe) {
+    if members.len() < 2 {
+        return;
+    }
+    for (_, member) in members {
+        let Member::Stored { stored, .. } = member else { continue };
+        let differs = |(name, kind): &(&String, &FieldType)| {
+            let own = stored.source.fields.get(name.as_bytes());
+            own.is_none_or(|(_, types)| kind_of(*types) != **kind)
+        };
+        let found = universe.fields.iter().filter(differs);
+        let found = found.map(|(name, kind)| (Box::from(name.as_bytes()), *kind));
+        stored.source.elsewhere = Arc::new(found.collect());
+    }
+}
+
 /// What FROM stands for, each with the name of its results.
 async fn members<'a>(
     context: Context<'_>,
     query: &'a Select,
     width_ns: i64,
+    is_nested: bool,
 ) -> Result<Vec<(Arc<[u8]>, Member<'a>)>, QueryError> {
     let options = context.options;
     let mut nested = Vec::new();
@@ -154,7 +206,7 @@ async fn members<'a>(
         match source {
             From::Measurement(measurement) => measurements.push(measurement),
             From::Subquery(inner) => {
-                let inner = Rc::new(outline(context, inner, width_ns).await?);
+                let inner = Rc::new(outline(context, inner, Some(width_ns)).await?);
                 for (unit, found) in inner.units.iter().enumerate() {
                     let source = inner.seen_from_outside();
                     let member = Member::Nested { query: inner.clone(), unit, source };
@@ -168,7 +220,13 @@ async fn members<'a>(
         resolve(&catalog, &measurements, options.db.as_deref(), options.rp.as_deref())?
     };
     let fields = || stored.iter().map(|stored| &stored.source);
-    if needs_tags(&query.fields, &query.dimensions) || types::names_tags(&query.fields, fields) {
+    let bare = |field: &SelectField| matches!(field.expr.unparen(), Ast::VarRef(_));
+    // A query around this one has to know which columns are tags.
+    let asked = is_nested && query.fields.iter().any(bare);
+    if asked
+        || needs_tags(&query.fields, &query.dimensions)
+        || types::names_tags(&query.fields, fields)
+    {
         load_tags(context, &mut stored).await?;
     }
     let named = |stored: Stored| (stored.name.clone(), Member::Stored { stored, times: 1 });
@@ -218,13 +276,19 @@ impl Outline<'_> {
     fn seen_from_outside(&self) -> Source {
         let names = || self.selected.plain.iter().map(|name| name.as_bytes());
         let mut source = self.columns_as(names());
+        for (name, _) in names().zip(&self.unknown).filter(|(_, unknown)| **unknown) {
+            source.fields.remove(name);
+            source.unknown.insert(name.into());
+        }
         for (at, key) in self.dimensions.iter().enumerate() {
             let number = FieldNo((self.kinds.len() + at) as u32 + 1);
             source.texts.insert(key.clone(), number);
             source.tags.insert(key.clone());
         }
         let labels = names().zip(&self.kinds).filter(|(_, kind)| kind.is_none());
-        source.labels.extend(labels.map(|(name, _)| Box::from(name)));
+        let labels = labels.filter(|(name, _)| !source.unknown.contains(*name));
+        let labels: Vec<Box<[u8]>> = labels.map(|(name, _)| Box::from(name)).collect();
+        source.labels.extend(labels);
         let implied = || names().zip(&self.selected.implied);
         let hidden = implied().filter(|(_, implied)| **implied).map(|(name, _)| Box::from(name));
         source.hidden.extend(hidden);
@@ -295,6 +359,10 @@ fn united(members: &[Member<'_>]) -> (Source, Vec<Box<[u8]>>) {
         source.tags.extend(member.tags.iter().cloned());
         source.labels.extend(member.labels.iter().cloned());
         source.hidden.extend(member.hidden.iter().cloned());
+        source.unknown.extend(member.unknown.iter().cloned());
+        if !member.elsewhere.is_empty() {
+            source.elsewhere = member.elsewhere.clone();
+        }
     }
     let mut names = Vec::new();
     for (name, types) in types {
@@ -320,6 +388,14 @@ impl Member<'_> {
 }
 
 impl Work {
+    /// Why a function does not take its field.
+    pub fn refused(&self) -> Option<&QueryError> {
+        match &self.body {
+            Body::Rows(_) => None,
+            Body::Buckets(calls, _) => calls.refused.as_ref(),
+        }
+    }
+
     fn new(
         query: &Select,
         selected: &Selected,

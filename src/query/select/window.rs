@@ -37,6 +37,13 @@ impl Window {
         }
     }
 
+    /// The limits of rows that come straight from measurements: OFFSET without LIMIT leaves one row
+    /// of each series there, as the reference does and its manual warns of.
+    pub fn of_points(self) -> Window {
+        let one = self.limit == 0 && self.offset > 0;
+        Window { limit: if one { 1 } else { self.limit }, ..self }
+    }
+
     /// SLIMIT and SOFFSET where they count; `None`: all series are asked for, or none.
     pub fn counts_series(&self) -> Option<(u64, u64)> {
         (self.slimit > 0).then_some((self.slimit, self.soffset))
@@ -61,6 +68,11 @@ impl Window {
     /// Takes all series, as a subquery does: its limits count series of the outermost query.
     pub fn forget_series(&mut self) {
         (self.slimit, self.soffset) = (0, 0);
+    }
+
+    /// Whether all rows of a series are part of the answer.
+    pub fn is_open(&self) -> bool {
+        self.limit == 0 && self.offset == 0
     }
 
     /// Rows of one series that have to be known; `None`: all.
@@ -158,6 +170,7 @@ mod tests {
     fn points_of_a_function_are_cut_by_themselves() {
         assert_eq!(window(3, 2, 0, 0).cut((0..9).collect()), [2, 3, 4]);
         assert_eq!(window(0, 7, 0, 0).cut((0..9).collect()), [7, 8]);
+        assert_eq!(window(0, 7, 0, 0).of_points().cut((0..9).collect()), [7]);
         assert!(window(1, 9, 0, 0).cut((0..9).collect()).is_empty());
         assert!(window(1, 0, 1, 1).cut(vec![1]).is_empty());
     }

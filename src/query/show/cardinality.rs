@@ -4,9 +4,12 @@
 //! numbers of series and measurements are called estimates, as in InfluxDB; here they are exact as
 //! well.
 
-use super::lists::{cut, field_rows, key_filter, live, look_up, send};
-use super::target::{Target, filter};
-use crate::influxql::ast::{Cardinality, CardinalityOf};
+mod groups;
+
+use super::lists::{cut, field_rows, key_filter, look_up, look_up_parts, send};
+use super::matching::{Listed, Matching, Part};
+use super::target::{Target, split};
+use crate::influxql::ast::{Cardinality, CardinalityOf, Expr};
 use crate::model::{MeasurementId, Value};
 use crate::query::result::{Cell, Sink, Tag};
 use crate::query::{Context, QueryError};
@@ -30,6 +33,13 @@ pub async fn cardinality(
         && show.dimensions.is_empty()
         && show.limit == 0
         && show.offset == 0;
+    let timed =
+        |condition: &Expr| condition.var_refs().into_iter().any(|v| Expr::VarRef(v).is_time());
+    let counts_values = matches!(show.of, CardinalityOf::TagValues(_));
+    if !counts_values && show.condition.as_ref().is_some_and(timed) {
+        let text = format!("SHOW {} doesn't support time in WHERE clause", title(&show.of));
+        return Err(QueryError::Refused(text));
+    }
     let whole = matches!(show.of, CardinalityOf::Series | CardinalityOf::Measurements);
     let target = match Target::resolve(context, show.database.as_deref(), &show.sources) {
         Err(QueryError::DatabaseNotFound(_)) if plain && whole => {
@@ -37,13 +47,12 @@ pub async fn cardinality(
         }
         outcome => outcome?,
     };
-    let (series, range) =
-        filter(context, show.condition.as_ref(), "invalid tag comparison operator")?;
-    if range.is_some() {
-        let text = format!("SHOW {} doesn't support time in WHERE clause", title(&show.of));
-        return Err(QueryError::Refused(text));
+    target.check_policies(context, &show.sources)?;
+    let Some(asked) = parts(context, &target, show).await? else { return Ok(()) };
+    if !show.dimensions.is_empty() {
+        return groups::send_groups(context, &target, show, asked, sink).await;
     }
-    let counts = count(context, &target, &show.of, series).await?;
+    let counts = count(context, &target, &show.of, asked).await?;
     let total = counts.values().sum();
     match show.of {
         CardinalityOf::Series | CardinalityOf::Measurements if plain => {
@@ -78,12 +87,47 @@ fn title(of: &CardinalityOf) -> &'static str {
     }
 }
 
+/// What is counted.
+struct Asked {
+    parts: Vec<Part>,
+    /// Which keys of tag values.
+    listed: Box<dyn Fn(&[u8]) -> bool>,
+}
+
+/// The series that are counted; `None`: there is nothing to count, as tag values have no time.
+async fn parts(
+    context: Context<'_>,
+    target: &Target,
+    show: &Cardinality,
+) -> Result<Option<Asked>, QueryError> {
+    let (rest, range) = split(context, show.condition.as_ref())?;
+    if range.is_some() {
+        return Ok(None);
+    }
+    let Some(rest) = rest else {
+        let parts = vec![(target.ids(), TagFilter::All)];
+        return Ok(Some(Asked { parts, listed: Box::new(|_| true) }));
+    };
+    let mut tags: BTreeMap<MeasurementId, BTreeSet<Box<[u8]>>> = BTreeMap::new();
+    let mut listed = Listed::Count;
+    if matches!(show.of, CardinalityOf::TagValues(_)) {
+        listed = Listed::CountTagValues;
+        for found in look_up(context, target, TagFilter::All, None, Want::TagKeys).await? {
+            let Found::TagKeys(found) = found else { continue };
+            found.into_iter().for_each(|(id, keys)| tags.entry(id).or_default().extend(keys));
+        }
+    }
+    let matching = Matching::new(listed, &rest)?;
+    let parts = matching.parts(&context.cluster.catalog(), target, &tags)?;
+    Ok(Some(Asked { parts, listed: Box::new(matching.keys()?) }))
+}
+
 /// The numbers by measurement; measurements themselves count 1 each.
 async fn count(
     context: Context<'_>,
     target: &Target,
     of: &CardinalityOf,
-    series: TagFilter,
+    Asked { parts, listed }: Asked,
 ) -> Result<Counts, QueryError> {
     let want = match of {
         CardinalityOf::Series => Want::Count,
@@ -95,13 +139,17 @@ async fn count(
                 CardinalityOf::FieldKeys => fields(id),
                 _ => 1,
             };
-            let live = live(context, target, series).await?;
-            return Ok(live.iter().map(|id| (*id, each(id))).collect());
+            let mut counts = Counts::new();
+            for found in look_up_parts(context, target, parts, None, Want::Measurements).await? {
+                let Found::Measurements(found) = found else { continue };
+                counts.extend(found.iter().map(|id| (*id, each(id))));
+            }
+            return Ok(counts);
         }
     };
     let mut counts = Counts::new();
     let mut keys: BTreeMap<MeasurementId, BTreeSet<Tag>> = BTreeMap::new();
-    for found in look_up(context, target, series, None, want).await? {
+    for found in look_up_parts(context, target, parts, None, want).await? {
         match found {
             Found::Count(found) => {
                 found.into_iter().for_each(|(id, n)| *counts.entry(id).or_default() += n);
@@ -112,6 +160,7 @@ async fn count(
                 keys.entry(id).or_default().extend(pairs);
             }),
             Found::TagValues(found) => found.into_iter().for_each(|(id, pairs)| {
+                let pairs = pairs.into_iter().filter(|(key, _)| listed(key));
                 keys.entry(id).or_default().extend(pairs);
             }),
             _ => {}

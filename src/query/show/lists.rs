@@ -2,11 +2,12 @@
 //!
 //! In: the statement's clauses. Out: one listing, or one per measurement, each sorted.
 
-use super::target::{Target, list_filter};
-use crate::influxql::ast::{Listing, ShowTagValues, TagKeys};
+use super::matching::{Listed, Matching, Part};
+use super::target::{Target, split};
+use crate::influxql::ast::{Expr, Listing, ShowTagValues, TagKeys};
 use crate::model::{MeasurementId, PartitionId, SeriesKey, TimeRange};
 use crate::query::gather::ask;
-use crate::query::result::{Cell, ResultPart, Series, Sink};
+use crate::query::result::{Cell, ResultPart, Series, Sink, Tag};
 use crate::query::source::bytes_regex;
 use crate::query::{Context, QueryError};
 use crate::shard::index::TagFilter;
@@ -23,10 +24,11 @@ pub async fn series(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = list_filter(context, list.condition.as_ref())?;
-    let within = range.map(|range| (partitions(context, &target, range), range));
+    target.check_policies(context, &list.sources)?;
+    let asked = asked(context, &target, list.condition.as_ref(), Listed::Series)?;
+    let within = asked.range.map(|range| (partitions(context, &target, range), range));
     let mut rows: ByName<Vec<u8>> = BTreeMap::new();
-    for found in look_up(context, &target, filter, within, Want::Keys).await? {
+    for found in look_up_parts(context, &target, asked.parts, within, Want::Keys).await? {
         let Found::Keys(found) = found else { continue };
         let names = target.names();
         for (id, keys) in found {
@@ -46,11 +48,12 @@ pub async fn tag_keys(
     list: &Listing,
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
+    Target::check_on(context, list.database.as_deref())?;
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = list_filter(context, list.condition.as_ref())?;
-    let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
+    let asked = asked(context, &target, list.condition.as_ref(), Listed::TagKeys)?;
+    let within = asked.range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
     let (names, mut rows) = (target.names(), ByName::<Box<[u8]>>::new());
-    for found in look_up(context, &target, filter, within, Want::TagKeys).await? {
+    for found in look_up_parts(context, &target, asked.parts, within, Want::TagKeys).await? {
         let Found::TagKeys(found) = found else { continue };
         add(&names, &mut rows, found);
     }
@@ -68,14 +71,20 @@ pub async fn tag_values(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let list = &show.listing;
+    Target::check_on(context, list.database.as_deref())?;
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
-    let (filter, range) = list_filter(context, list.condition.as_ref())?;
-    let within = range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
+    let asked = asked(context, &target, list.condition.as_ref(), Listed::TagValues)?;
+    let within = asked.range.map(|range| (partitions(context, &target, range), TimeRange::ALL));
     let want = Want::TagValues(key_filter(&show.keys)?);
     let (names, mut rows) = (target.names(), ByName::<(Box<[u8]>, Box<[u8]>)>::new());
-    for found in look_up(context, &target, filter, within, want).await? {
+    for found in look_up_parts(context, &target, asked.parts, within, want).await? {
         let Found::TagValues(found) = found else { continue };
         add(&names, &mut rows, found);
+    }
+    let matching = asked.rest.as_ref().map(|rest| Matching::new(Listed::TagValues, rest));
+    if let Some(matching) = matching.transpose()? {
+        let listed = matching.keys()?;
+        rows.values_mut().for_each(|pairs| pairs.retain(|(key, _)| listed(key)));
     }
     for (name, pairs) in rows {
         let pairs = pairs.into_iter().map(|(key, value)| vec![Cell::text(key), Cell::text(value)]);
@@ -92,6 +101,7 @@ pub async fn field_keys(
     sink: &mut impl Sink,
 ) -> Result<(), QueryError> {
     let target = Target::resolve(context, list.database.as_deref(), &list.sources)?;
+    target.check_policies(context, &list.sources)?;
     let live = live(context, &target, TagFilter::All).await?;
     for (name, id) in &target.measurements {
         if !live.contains(id) {
@@ -106,14 +116,50 @@ pub async fn field_keys(
 
 /// Names and types of a measurement's fields in the target's policy.
 pub fn field_rows(context: Context<'_>, target: &Target, id: MeasurementId) -> Vec<Vec<Cell>> {
+    let names = field_names(context, target, id);
+    names.into_iter().map(|(name, kind)| vec![Cell::text(name), Cell::text(kind)]).collect()
+}
+
+/// The same, as pairs.
+pub fn field_names(context: Context<'_>, target: &Target, id: MeasurementId) -> BTreeSet<Tag> {
     let catalog = context.cluster.catalog();
-    let Some(policy) = target.policy else { return Vec::new() };
-    let mut rows: BTreeSet<(&[u8], &str)> = BTreeSet::new();
+    let Some(policy) = target.policy else { return BTreeSet::new() };
+    let mut pairs = BTreeSet::new();
     for field in catalog.fields(policy, id) {
         let Some(name) = catalog.field_name(field.field) else { continue };
-        rows.extend(field.types.iter().map(|kind| (name, kind.name())));
+        let pair = |kind: crate::model::FieldType| (name.into(), kind.name().as_bytes().into());
+        pairs.extend(field.types.iter().map(pair));
     }
-    rows.into_iter().map(|(name, kind)| vec![Cell::text(name), Cell::text(kind)]).collect()
+    pairs
+}
+
+/// What a listing asks the index for.
+struct Asked {
+    parts: Vec<Part>,
+    range: Option<TimeRange>,
+    /// The condition without time.
+    rest: Option<Expr>,
+}
+
+fn asked(
+    context: Context<'_>,
+    target: &Target,
+    condition: Option<&Expr>,
+    listed: Listed,
+) -> Result<Asked, QueryError> {
+    let (rest, range) = split(context, condition)?;
+    let parts = match &rest {
+        None => vec![(target.ids(), TagFilter::All)],
+        Some(rest) => {
+            let matching = Matching::new(listed, rest)?;
+            if listed == Listed::TagValues {
+                // Its refusals come first.
+                let _passes = matching.keys()?;
+            }
+            matching.parts(&context.cluster.catalog(), target, &BTreeMap::new())?
+        }
+    };
+    Ok(Asked { parts, range, rest })
 }
 
 /// The measurements of the target that have a series that passes.
@@ -143,6 +189,27 @@ pub async fn look_up(
         return Ok(Vec::new());
     }
     ask(context, Lookup { db: target.db, measurements, series, within, want }).await
+}
+
+/// The same for parts of the target.
+pub async fn look_up_parts(
+    context: Context<'_>,
+    target: &Target,
+    parts: Vec<Part>,
+    within: Option<(Vec<PartitionId>, TimeRange)>,
+    want: Want,
+) -> Result<Vec<Found>, QueryError> {
+    let mut out = Vec::new();
+    for (mut measurements, series) in parts {
+        if measurements.is_empty() {
+            continue;
+        }
+        measurements.sort_unstable();
+        let (within, want) = (within.clone(), want.clone());
+        let lookup = Lookup { db: target.db, measurements, series, within, want };
+        out.extend(ask(context, lookup).await?);
+    }
+    Ok(out)
 }
 
 /// The partitions of all policies of the target's database that meet a range.

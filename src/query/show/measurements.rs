@@ -39,8 +39,15 @@ pub async fn measurements(
 /// Steps of the condition, operands before operators.
 enum Step {
     Leaf { found: TagFilter, absent: Option<TagFilter> },
+    Name { name: Name, wanted: bool },
     And,
     Or,
+}
+
+/// What the name of a measurement is held against.
+enum Name {
+    Equals(Box<[u8]>),
+    Matches(regex::bytes::Regex),
 }
 
 async fn matching(
@@ -57,6 +64,16 @@ async fn matching(
                     let without = live(context, target, absent).await?;
                     set.retain(|id| !without.contains(id));
                 }
+                stack.push(set);
+            }
+            Step::Name { name, wanted } => {
+                let fits = |text: &[u8]| match &name {
+                    Name::Equals(known) => **known == *text,
+                    Name::Matches(regex) => regex.is_match(text),
+                };
+                let mut set = live(context, target, TagFilter::All).await?;
+                let names = target.names();
+                set.retain(|id| names.get(id).is_some_and(|text| fits(text) == wanted));
                 stack.push(set);
             }
             Step::And | Step::Or => {
@@ -92,13 +109,30 @@ fn steps(condition: &Expr) -> Result<Vec<Step>, QueryError> {
 
 fn leaf(expr: &Expr) -> Result<Step, QueryError> {
     let refused = |text: &str| Err(QueryError::Refused(text.to_owned()));
-    let Expr::Binary(node) = expr else { return refused("invalid condition") };
+    // The reference prints its own representation of what is no comparison.
+    let node = match expr {
+        Expr::Binary(node) => node,
+        Expr::Boolean(value) => {
+            return refused(&format!("&influxql.BooleanLiteral{{Val:{value}}}"));
+        }
+        Expr::VarRef(var) => {
+            let name = quoted(&var.name);
+            return refused(&format!("&influxql.VarRef{{Val:{name}, Type:0}}"));
+        }
+        _ => return refused("invalid condition"),
+    };
     if node.lhs.is_time() || node.rhs.is_time() {
         return refused("SHOW MEASUREMENTS doesn't support time in WHERE clause");
     }
+    if matches!(node.op, Op::Lt | Op::Lte | Op::Gt | Op::Gte) {
+        return refused("invalid tag comparison operator");
+    }
     let Expr::VarRef(var) = node.lhs.unparen() else {
-        return refused("left side of '=' must be a tag key");
+        return refused(&format!("left side of '{}' must be a tag key", node.op.text()));
     };
+    if var.name == "_name" {
+        return named(node);
+    }
     let key: Box<[u8]> = var.name.as_bytes().into();
     let has_key = TagFilter::NotEquals { key: key.clone(), value: Box::default() };
     let found = match (node.op, node.rhs.unparen()) {
@@ -122,6 +156,28 @@ fn leaf(expr: &Expr) -> Result<Step, QueryError> {
     })
 }
 
+/// A comparison with the measurement's own name.
+fn named(node: &crate::influxql::ast::Binary) -> Result<Step, QueryError> {
+    let (name, wanted) = match (node.op, node.rhs.unparen()) {
+        (Op::Eq | Op::Neq, Expr::String(text)) => {
+            (Name::Equals(text.as_bytes().into()), node.op == Op::Eq)
+        }
+        (Op::EqRegex | Op::NeqRegex, Expr::Regex(regex)) => {
+            (Name::Matches(bytes_regex(regex)?), node.op == Op::EqRegex)
+        }
+        _ => {
+            let text = format!("right side of '{}' must be a tag value string", node.op.text());
+            return Err(QueryError::Refused(text));
+        }
+    };
+    Ok(Step::Name { name, wanted })
+}
+
+/// A text as the reference's language writes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +191,7 @@ mod tests {
         let letter = |step: &Step| match step {
             Step::Leaf { absent: None, .. } => '=',
             Step::Leaf { .. } => '!',
+            Step::Name { .. } => 'n',
             Step::And => '&',
             Step::Or => '|',
         };
@@ -152,6 +209,10 @@ mod tests {
         let cases = [
             ("time > 5", "SHOW MEASUREMENTS doesn't support time in WHERE clause"),
             ("v = 5", "right side of '=' must be a tag value string"),
+            ("'a' != v", "left side of '!=' must be a tag key"),
+            ("v > 5", "invalid tag comparison operator"),
+            ("v = 'x' and b", "&influxql.VarRef{Val:\"b\", Type:0}"),
+            ("true", "&influxql.BooleanLiteral{Val:true}"),
         ];
         for (condition, expected) in cases {
             assert_eq!(steps_of(condition).unwrap_err(), expected);

@@ -4,6 +4,7 @@
 
 mod cardinality;
 mod lists;
+mod matching;
 mod measurements;
 mod partitions;
 mod people;

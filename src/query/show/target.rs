@@ -4,10 +4,10 @@
 //! given.
 
 use crate::catalog::State;
-use crate::influxql::ast::{Expr, Measurement, MeasurementName, Op};
+use crate::influxql::ast::{Expr, Measurement, MeasurementName};
 use crate::influxql::time_range::split_time;
 use crate::model::{DbId, MeasurementId, PolicyId, TimeRange};
-use crate::query::plan::condition::{tag_filter, tag_filter_or};
+use crate::query::plan::condition::tag_filter;
 use crate::query::source::{Source, bytes_regex, database};
 use crate::query::{Context, QueryError};
 use crate::shard::index::TagFilter;
@@ -47,6 +47,33 @@ impl Target {
         Ok(Target { db: database.id, measurements, policy })
     }
 
+    /// Refuses a database of ON that does not exist, although a source may name another one.
+    ///
+    /// # Errors
+    /// Such a database.
+    pub fn check_on(context: Context<'_>, on: Option<&str>) -> Result<(), QueryError> {
+        match on {
+            Some(_) => database(&context.cluster.catalog(), on).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses policies in FROM that do not exist.
+    ///
+    /// # Errors
+    /// Such a policy.
+    pub fn check_policies(
+        &self,
+        context: Context<'_>,
+        sources: &[Measurement],
+    ) -> Result<(), QueryError> {
+        let catalog = context.cluster.catalog();
+        let named = |source: &Measurement| source.retention_policy.clone();
+        let mut lost = sources.iter().filter_map(named);
+        let lost = lost.find(|name| !name.is_empty() && catalog.policy(self.db, name).is_none());
+        lost.map_or(Ok(()), |name| Err(QueryError::PolicyNotFound(name)))
+    }
+
     /// The ids, sorted.
     pub fn ids(&self) -> Vec<MeasurementId> {
         let mut ids: Vec<MeasurementId> = self.measurements.values().copied().collect();
@@ -61,12 +88,13 @@ impl Target {
 
     /// The names of all fields of the measurements, in any policy.
     pub fn fields(&self, catalog: &State) -> BTreeSet<Box<[u8]>> {
+        self.measurements.values().flat_map(|id| self.fields_of(catalog, *id)).collect()
+    }
+
+    /// The names of the fields of one of the measurements, in any policy.
+    pub fn fields_of(&self, catalog: &State, id: MeasurementId) -> BTreeSet<Box<[u8]>> {
         let Some(database) = catalog.database_by_id(self.db) else { return BTreeSet::new() };
-        let policies = database.policies.iter();
-        let all = policies.flat_map(|policy| {
-            let of = |id: &MeasurementId| catalog.fields(*policy, *id);
-            self.measurements.values().flat_map(of)
-        });
+        let all = database.policies.iter().flat_map(|policy| catalog.fields(*policy, id));
         all.filter_map(|field| catalog.field_name(field.field).map(Box::from)).collect()
     }
 }
@@ -99,31 +127,6 @@ fn measurements(
     Ok(out)
 }
 
-/// The condition of a listing: what asks for the order of a tag is refused, and what compares one
-/// with a number leaves all series in, as InfluxDB does.
-///
-/// # Errors
-/// As `filter`.
-pub fn list_filter(
-    context: Context<'_>,
-    condition: Option<&Expr>,
-) -> Result<(TagFilter, Option<TimeRange>), QueryError> {
-    const OPERATOR: &str = "invalid tag comparison operator";
-    let mut ordered = false;
-    let (rest, range) = split(context, condition)?;
-    let Some(rest) = rest else { return Ok((TagFilter::All, range)) };
-    rest.walk(&mut |expr| {
-        let Expr::Binary(node) = expr else { return true };
-        ordered |= matches!(node.op, Op::Lt | Op::Lte | Op::Gt | Op::Gte);
-        true
-    });
-    let filter = tag_filter_or(&rest, &Source::default(), &TagFilter::All)?;
-    match filter.filter(|_| !ordered) {
-        Some(filter) => Ok((filter, range)),
-        None => Err(QueryError::Refused(OPERATOR.to_owned())),
-    }
-}
-
 /// A condition as a filter of series and, if it speaks of time, a range.
 ///
 /// # Errors
@@ -141,7 +144,10 @@ pub fn filter(
 }
 
 /// What a condition says beside time, and the range of time if it speaks of it.
-fn split(
+///
+/// # Errors
+/// Comparisons with time that make no sense.
+pub fn split(
     context: Context<'_>,
     condition: Option<&Expr>,
 ) -> Result<(Option<Expr>, Option<TimeRange>), QueryError> {

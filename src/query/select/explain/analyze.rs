@@ -72,7 +72,7 @@ impl Sink for Nowhere {
 pub async fn lines(context: Context<'_>, select: &Select) -> Result<Vec<String>, QueryError> {
     let now = || context.options.server.services.now_mono();
     let started = now();
-    let outline = outline(context, select, 0).await?;
+    let outline = outline(context, select, None).await?;
     let planned = now();
     let trace = Trace::default();
     let traced = Context { trace: Some(&trace), ..context };

@@ -39,7 +39,7 @@ pub async fn explain(
     let (column, lines) = if explain.analyze {
         ("EXPLAIN ANALYZE", analyze::lines(context, &explain.select).await?)
     } else {
-        let outline = outline(context, &explain.select, 0).await?;
+        let outline = outline(context, &explain.select, None).await?;
         ("QUERY PLAN", plan::lines(context, &outline).await?)
     };
     let rows = lines.into_iter().map(|line| vec![Cell::text(line)]).collect();

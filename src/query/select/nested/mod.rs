@@ -13,7 +13,7 @@ pub use groups::groups;
 pub use rows::{pass_rows, rows};
 
 use super::outline::{Member, Outline, Unit};
-use super::{Shape, run_unit};
+use super::{Shape, check_refused, run_unit};
 use crate::model::{FieldType, TimeRange};
 use crate::query::result::{Closed, ResultPart, Sink};
 use crate::query::{Context, QueryError};
@@ -90,6 +90,7 @@ fn run<'f>(
         if shape.timing.range.is_empty() {
             return Ok(());
         }
+        check_refused(context, &shape, unit).await?;
         run_unit(context, &shape, unit, &mut Into(taker)).await
     })
 }
