@@ -158,7 +158,8 @@ fn percentile(rank: f64, samples: Samples, descending: bool) -> Option<Point> {
     Some(Point { time, aux, ..Point::of(value(at)?.clone()) })
 }
 
-/// Places of the samples by value, equal ones as the reference's sort leaves a list in output order.
+/// Places of the samples by value, equal ones as the reference's sort leaves them in a list in
+/// output order.
 fn by_value(samples: &Samples, descending: bool) -> Vec<usize> {
     let (time, value) = (|at: &usize| samples.times.get(*at), |at: &usize| samples.values.get(*at));
     let values = |a: &usize, b: &usize| match (value(a), value(b)) {
@@ -196,8 +197,8 @@ fn median(values: Vec<Value>) -> Option<Value> {
     }))
 }
 
-/// The most frequent value; of equally frequent ones that whose first point in the order by value is
-/// not later than the last one of the value before it. Booleans: true when even.
+/// The most frequent value; of equally frequent ones that whose first point in the order by value
+/// is not later than the last one of the value before it. Booleans: true when even.
 fn mode(samples: &Samples, descending: bool) -> Option<Value> {
     let order = by_value(samples, descending);
     let pair = |at: &usize| Some((samples.values.get(*at)?, *samples.times.get(*at)?));

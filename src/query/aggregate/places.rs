@@ -279,8 +279,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
-        fn all_lists_are_sorted(values in prop::collection::vec(0i64..40, 0..400), pattern in 0..4) {
-            let mut values = values;
+        fn all_lists_are_sorted(list in prop::collection::vec(0i64..40, 0..400), pattern in 0..4) {
+            let mut values = list;
             match pattern {
                 0 => values.sort_unstable(),
                 1 => values.sort_unstable_by(|a, b| b.cmp(a)),

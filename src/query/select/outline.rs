@@ -91,8 +91,8 @@ pub enum Body {
 
 type Pending<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
 
-/// Resolves a query; `around_ns`: buckets of the query around it, if there is one, which it has when
-/// it has none.
+/// Resolves a query; `around_ns`: buckets of the query around it, if there is one, which it has
+/// when it has none.
 ///
 /// # Errors
 /// Names that do not exist where they must, functions that do not take what they are given.

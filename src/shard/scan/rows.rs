@@ -1,9 +1,9 @@
 //! Rows of groups, in order, without holding the result.
 //!
 //! In: a plan. Out: parts of some thousand rows, group after group in output order, within
-//! a group by (time, canonical key), from the newest time on when the question is descending (equal
-//! times by key, backwards as well). Groups with few rows are worked together, over all time; a group
-//! with many is read in *slabs* of time that are sized from the directories and sent one by one.
+//! a group by (time, text of the key), backwards when the question is descending.
+//! Groups with few rows are worked together, over all time; a group with many is read in *slabs*
+//! of time that are sized from the directories and sent one by one.
 //! Where the estimate was far too low the slab is read again in smaller pieces; what cannot be cut,
 //! the rows of one group at one instant, may take the question's memory and not more. A limit
 //! starts with a small slab and doubles; further back only the series of groups that still lack
