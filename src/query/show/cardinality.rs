@@ -87,11 +87,14 @@ fn title(of: &CardinalityOf) -> &'static str {
     }
 }
 
+/// Whether a tag key is listed.
+type KeyTest = dyn Fn(&[u8]) -> bool;
+
 /// What is counted.
 struct Asked {
     parts: Vec<Part>,
     /// Which keys of tag values.
-    listed: Box<dyn Fn(&[u8]) -> bool>,
+    listed: Box<KeyTest>,
 }
 
 /// The series that are counted; `None`: there is nothing to count, as tag values have no time.

@@ -37,12 +37,12 @@ pub async fn send_groups(
         for (id, series) in found {
             let Some(name) = names.get(&id) else { continue };
             for key in series.iter().filter_map(|key| SeriesKey::from_bytes(key)) {
-                let value = |wanted: &Box<[u8]>| {
-                    let found = key.tags().find(|(name, _)| **name == **wanted);
+                let value = |wanted: &[u8]| {
+                    let found = key.tags().find(|(name, _)| *name == wanted);
                     found.map_or(Box::default(), |(_, value)| Box::from(value))
                 };
                 let shown = if counted.is_nameless() { Box::default() } else { name.clone() };
-                let group = (shown, keys.iter().map(value).collect());
+                let group = (shown, keys.iter().map(|key| value(key)).collect());
                 let members = groups.entry(group).or_default();
                 counted.add(context, target, (id, name), &key, members);
                 if matches!(counted, Counted::TagValues(_)) {
