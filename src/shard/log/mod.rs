@@ -56,7 +56,8 @@ pub struct Options {
     pub file_bytes: u64,
     /// Size of the very first file, which a first start waits for (bytes).
     pub first_file_bytes: u64,
-    /// Files kept ready for use.
+    /// Files kept ready for use; the active one counts while three quarters of it are left. Making
+    /// the first ones writes each block once more than its records do, so none is made early.
     pub spares: usize,
     /// Released files kept for reuse; more are removed.
     pub spares_max: usize,
@@ -72,7 +73,7 @@ impl Default for Options {
         Options {
             file_bytes: 64 << 20,
             first_file_bytes: 8 << 20,
-            spares: 2,
+            spares: 1,
             spares_max: 8,
             sync: SyncPolicy::Always,
             seal_after: Duration::from_millis(20),

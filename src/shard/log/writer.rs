@@ -100,6 +100,8 @@ struct State<E: Env> {
     released_seq: u64,
     /// The last commit has no records.
     sealed: bool,
+    /// A commit found no file with room for it.
+    short: bool,
     preparing: bool,
     /// Why the last preparation stopped, until a commit has reported it.
     prepare_error: Option<LogError>,
@@ -159,6 +161,7 @@ impl<E: Env> Writer<E> {
             active_first_no: start.commit_no + 1,
             released_seq: 0,
             sealed: false,
+            short: false,
             preparing: false,
             prepare_error: None,
             sync_planned: false,
@@ -278,7 +281,11 @@ impl<E: Env> Writer<E> {
             if inner.state.borrow_mut().roll(bytes) {
                 return Ok(());
             }
-            inner.state.borrow_mut().stats.waits += 1;
+            {
+                let mut state = inner.state.borrow_mut();
+                state.stats.waits += 1;
+                state.short = true;
+            }
             self.prepare();
             inner.prepared().await;
             inner.check()?;
@@ -396,6 +403,7 @@ impl<E: Env> State<E> {
             let file = std::mem::replace(&mut self.active, spare.file);
             self.full.push_back(Full { file, end_seq: self.next_seq, bytes: self.offset });
             self.generation = spare.generation;
+            self.short = false;
             self.offset = FIRST_COMMIT;
             self.active_first_no = self.commit_no + 1;
             return true;
@@ -485,7 +493,10 @@ impl<E: Env> Inner<E> {
 
     fn wants_preparation(&self) -> bool {
         let state = self.state.borrow();
-        let wanted = state.spares.len() < self.options.spares || !state.released.is_empty();
+        let left = state.active.size.saturating_sub(state.offset);
+        let active = usize::from(!state.short && left >= self.options.file_bytes / 4 * 3);
+        let wanted =
+            state.spares.len() + active < self.options.spares || !state.released.is_empty();
         wanted && self.poison.borrow().is_none()
     }
 
