@@ -68,8 +68,11 @@ impl Interner<'_> {
         }
         let mut rows = Vec::with_capacity(write.batches.len());
         for batch in &write.batches {
-            let ids = batch.series.iter().map(|series| self.series(*series, &new));
-            rows.push(ids.collect::<Result<Vec<_>, _>>()?);
+            let mut ids = Vec::with_capacity(batch.series.len());
+            for series in &batch.series {
+                ids.push(self.series(*series, &new)?);
+            }
+            rows.push(ids);
         }
         Ok(Resolved { new, rows })
     }
@@ -141,9 +144,9 @@ pub enum Step {
 }
 
 impl Group {
-    /// A group without records.
-    pub fn new(sizes: Sizes) -> Group {
-        Group { sizes, bytes: Vec::new(), count: 0, cuts: Vec::new(), steps: Vec::new() }
+    /// A group without records; `bytes` is an empty buffer for them.
+    pub fn new(sizes: Sizes, bytes: Vec<u8>) -> Group {
+        Group { sizes, bytes, count: 0, cuts: Vec::new(), steps: Vec::new() }
     }
 
     /// The records of a write.

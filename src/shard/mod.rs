@@ -150,6 +150,8 @@ struct Inner<E: Env> {
     /// Series that got rows while somebody watches (`watch_appends`).
     appended: RefCell<Option<roaring::RoaringBitmap>>,
     watches: Cell<u32>,
+    /// The buffer of the next group's records.
+    records: RefCell<Vec<u8>>,
     /// Definitions of a refused group: the index has the series, the log not yet.
     owed: RefCell<Vec<log::Definition>>,
     /// Rows and deletes up to here are in the head or in files.

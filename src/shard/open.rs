@@ -192,6 +192,7 @@ impl<E: Env> Parts<E> {
             editing: Gate::default(),
             queue: RefCell::new(VecDeque::new()),
             queued: Notify::default(),
+            records: RefCell::default(),
             owed: RefCell::default(),
             appended: RefCell::default(),
             watches: Cell::new(0),

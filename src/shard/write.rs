@@ -18,6 +18,9 @@ use roaring::RoaringBitmap;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// A larger buffer of records is not kept for the next commit (bytes).
+const BUFFER_BYTES_MAX: usize = 8 << 20;
+
 /// What a write gives back.
 #[derive(Debug)]
 pub struct Written {
@@ -148,13 +151,16 @@ impl<E: Env> Inner<E> {
         while !self.has_failed() {
             self.wait_for_work().await;
             self.wait_for_room().await;
-            let group = self.encode_group();
+            let mut group = self.encode_group();
             if group.count == 0 {
+                self.keep_buffer(std::mem::take(&mut group.bytes));
                 group.answer_only();
                 continue;
             }
             let first_seq = self.log.next_seq();
-            match self.commit(&group).await {
+            let committed = self.commit(&group).await;
+            self.keep_buffer(std::mem::take(&mut group.bytes));
+            match committed {
                 Ok(()) => self.apply(group, first_seq),
                 Err(LogError::Full) => self.refuse(group, &WriteError::DiskFull),
                 Err(LogError::TooLarge { .. }) => self.refuse(group, &WriteError::TooLarge),
@@ -235,9 +241,18 @@ impl<E: Env> Inner<E> {
         futures_lite::future::or(async { Some(future.await) }, timer).await
     }
 
+    /// Keeps the buffer of a group for the next: one that is made anew grows through a page fault
+    /// every 4 KiB.
+    fn keep_buffer(&self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= BUFFER_BYTES_MAX {
+            bytes.clear();
+            self.records.replace(bytes);
+        }
+    }
+
     /// A retirement ends its group: rows behind it must see that the series are no more.
     fn encode_group(&self) -> Group {
-        let mut group = Group::new(Sizes::of(&self.options.log));
+        let mut group = Group::new(Sizes::of(&self.options.log), self.records.take());
         group.push_definitions(std::mem::take(&mut *self.owed.borrow_mut()));
         while group.bytes.len() < group.sizes.commit && !group.ends_series() {
             // A retirement is decided when everything before it is applied.
