@@ -174,13 +174,13 @@ fn acknowledged_points_survive_kill_and_another_number_of_cores() {
     assert!(server.query("", "SHOW DATABASES").contains("[\"d\"]"));
 }
 
-/// Waits until every shard has written its log files full, so that nothing is written to files in
+/// Waits until every shard has written its log file full, so that nothing is written to files in
 /// the background any more.
 fn await_log_files(data: &Path, bytes: u64) {
     let full = |dir: PathBuf| {
         let files = std::fs::read_dir(dir.join("log")).unwrap().map(Result::unwrap);
         let sizes: Vec<u64> = files.map(|file| file.metadata().unwrap().len()).collect();
-        sizes.len() == 3 && sizes.iter().all(|size| *size == bytes)
+        sizes == [bytes]
     };
     let until = Instant::now() + common::DEADLINE;
     loop {
