@@ -25,8 +25,8 @@ fuzz_target!(|text: &str| {
     let query: String = text.trim().bytes().map(escape).collect();
     let (status, answer) = questions::ask(&format!("/query?db=d&q={query}"), b"");
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
-    // Infinite values have no JSON; then all of the answer is an error, as InfluxDB has it.
-    let starts = [b"{\"results\":[".as_slice(), b"{\"error\":\"json: unsupported value: "];
+    // Infinite values have no JSON; then the answer is the encoder's error, as InfluxDB has it.
+    let starts = [b"{\"results\":[".as_slice(), b"json: error calling MarshalJSON for type "];
     let is_one = starts.iter().any(|start| answer.starts_with(start));
     assert!(is_one, "{}", String::from_utf8_lossy(&answer));
 });
