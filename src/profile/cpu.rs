@@ -4,6 +4,7 @@
 //! In: how long. Out: stacks with counts and nanoseconds. Each thread has a timer of its own that
 //! runs with its processor time, so a thread that waits is left alone. One profile at a time.
 
+use super::claim::Right;
 use super::modules;
 use super::sampler::{Active, Kind, SLOTS};
 use super::unwind::{Copy, Unwinder};
@@ -25,17 +26,11 @@ const LOOK: usize = 25;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The right to take the profile of processor time.
-pub struct Claim(());
+pub struct Claim(#[expect(dead_code, reason = "it is given back when dropped")] Right);
 
 /// Claims it; `None` while another has it.
 pub fn claim() -> Option<Claim> {
-    (!TAKEN.swap(true, Ordering::Acquire)).then_some(Claim(()))
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        TAKEN.store(false, Ordering::Release);
-    }
+    Right::take(&TAKEN).map(Claim)
 }
 
 /// A timer that goes off with a thread's processor time.

@@ -5,6 +5,7 @@
 //! signal handler (`sampler`), which copies registers and a piece of the interrupted stack and
 //! returns; unwinding (`unwind`) and names (`symbols`) are made on threads of their own.
 
+mod claim;
 pub mod cpu;
 pub mod encode;
 pub mod heap;

@@ -11,12 +11,13 @@
 //! type and above that the number of arguments less one (3 = more, after their length in bytes),
 //! and the arguments as varints. First of all but a few is the time since the event before (ns).
 
+use super::claim::Right;
 use super::stalls::{self, Stalled};
 use super::symbols::Symbols;
 use crate::env::real::tasks::{self, Core, Spawned};
 use crate::env::real::turns::{self, Turn};
 use crate::model::FixedMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -42,17 +43,11 @@ const FRAMES_MAX: usize = 500;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The right to take the trace.
-pub struct Claim(());
+pub struct Claim(#[expect(dead_code, reason = "it is given back when dropped")] Right);
 
 /// Claims it; `None` while another has it.
 pub fn claim() -> Option<Claim> {
-    (!TAKEN.swap(true, Ordering::Acquire)).then_some(Claim(()))
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        TAKEN.store(false, Ordering::Release);
-    }
+    Right::take(&TAKEN).map(Claim)
 }
 
 /// What one core did.

@@ -158,6 +158,24 @@ fn a_full_disk_refuses_without_poison_and_room_helps() {
 }
 
 #[test]
+fn a_young_file_is_left_when_a_commit_does_not_fit() {
+    let sim = Sim::new(3);
+    let env = sim.env(0);
+    let options = Options { first_file_bytes: 64 << 10, spares: 1, ..options() };
+    let done = sim.run(async {
+        let (writer, _) = open(&env, &Shared::default(), options, true).await.unwrap();
+        writer.commit(&[1; 100], 1, 1, 0).await.unwrap();
+        env.sleep(Duration::from_secs(1)).await;
+        assert_eq!(writer.stats().files_spare, 0, "most of the active file is left");
+        writer.commit(&[1; 58_000], 2, 1, 0).await.unwrap();
+        assert_eq!(writer.stats().waits, 1);
+        env.sleep(Duration::from_secs(1)).await;
+        assert_eq!(writer.stats().files_spare, 1, "the active file is full");
+    });
+    done.unwrap();
+}
+
+#[test]
 fn one_commit_is_in_flight_and_large_ones_are_refused() {
     let ledger = Shared::default();
     let sim = Sim::new(3);
