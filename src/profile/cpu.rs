@@ -13,7 +13,7 @@ use crate::model::FixedMap;
 use std::collections::BTreeMap;
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -168,6 +168,7 @@ mod tests {
     use super::super::symbols::Symbols;
     use super::*;
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
     use std::sync::mpsc::channel;
 
     #[inline(never)]
