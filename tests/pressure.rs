@@ -227,6 +227,7 @@ fn a_full_disk_holds_streams_in_the_simulator_too() {
     // What the catalog has to write down is there already.
     assert_eq!(engine.post("/query?q=CREATE+DATABASE+kairosdb", b"").0, 200);
     assert_eq!(engine.post("/write?db=kairosdb", b"m value=1i 1\nn value=1i 1").0, 204);
+    assert_eq!(engine.get("/health").0, 200);
     engine.sim.disk().set_free_bytes(0);
     let refused = loop {
         let answer = engine.post("/write?db=kairosdb", b"m value=1i 1");
@@ -237,6 +238,11 @@ fn a_full_disk_holds_streams_in_the_simulator_too() {
     };
     let text = "{\"error\":\"engine: no space left on the disk\"}\n";
     assert_eq!((refused.0, String::from_utf8(refused.1).unwrap().as_str()), (500, text));
+    let (status, health) = engine.get("/health");
+    assert!(health.contains("\"message\":\"no space left on the disk\",\"name\":\"influxdb\","));
+    assert!(status == 503 && health.contains("\"status\":\"fail\""), "{status} {health}");
+    let vars = engine.get("/debug/vars").1;
+    assert!(vars.contains("\"disk_full\":2"), "two shards: {vars}");
     let front = engine.front.clone();
     let telnet = || front.doors().stream(StreamDoor::Telnet).points_ok.get();
     let bytes = b"put m 1 1 a=b\nput n 1 2 a=b\n";
@@ -257,6 +263,7 @@ fn a_full_disk_holds_streams_in_the_simulator_too() {
         })
         .unwrap();
     assert_eq!(engine.post("/write?db=kairosdb", b"m value=2i 2").0, 204);
+    assert_eq!(engine.get("/health").0, 200);
 }
 
 #[test]
@@ -268,9 +275,12 @@ fn a_name_for_which_there_is_no_room_is_refused_until_there_is() {
         String::from_utf8(text).unwrap()
     };
     let done = "{\"results\":[{\"statement_id\":0}]}\n";
-    assert_eq!(query("CREATE+DATABASE+kairosdb"), done);
+    for name in ["kairosdb", "gone", "old"] {
+        assert_eq!(query(&format!("CREATE+DATABASE+{name}")), done);
+    }
     engine.sim.disk().set_free_bytes(0);
-    for _ in 0..3 {
+    for name in ["gone", "old", "gone"] {
+        assert_eq!(query(&format!("DROP+DATABASE+{name}")), done, "what takes away is done");
         let refused = engine.post("/write?db=kairosdb", b"n value=1i 1");
         let text = b"{\"error\":\"no space left on the disk\"}\n".to_vec();
         assert_eq!(refused, (500, text));
@@ -279,7 +289,8 @@ fn a_name_for_which_there_is_no_room_is_refused_until_there_is() {
         // What is so already needs no room.
         assert_eq!(query("CREATE+DATABASE+kairosdb"), done);
     }
-    assert!(!query("SHOW+DATABASES").contains("other"));
+    let names = query("SHOW+DATABASES");
+    assert!(names.contains("kairosdb") && !names.contains("other") && !names.contains("gone"));
     let (front, bytes) = (engine.front.clone(), b"put n 1 2 a=b\n");
     let held = |given_up: bool| {
         let core = front.clone();

@@ -1,7 +1,10 @@
 //! `/ping`, `/status`, `/health`: whether the server is there.
 
+use super::Front;
 use super::params::Params;
 use super::reply::{self, JSON, Reply, TEXT};
+use super::vars::quoted;
+use crate::env::Env;
 use hyper::StatusCode;
 
 pub use crate::query::VERSION;
@@ -27,13 +30,18 @@ pub fn no_flux() -> Reply {
     reply::bytes(StatusCode::FORBIDDEN, TEXT, text.as_bytes().to_vec())
 }
 
-/// `/health` of 1.8.
-pub fn health() -> Reply {
+/// `/health` of 1.8; 503 while some shard has no room on its disk.
+pub async fn health<E: Env>(front: &Front<E>) -> Reply {
+    let (code, message, status) = match front.cluster.trouble().await {
+        None => (StatusCode::OK, "ready for queries and writes".to_owned(), "pass"),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble, "fail"),
+    };
+    let message = quoted(&message);
     let body = format!(
-        "{{\"checks\":[],\"message\":\"ready for queries and writes\",\"name\":\"influxdb\",\
-         \"status\":\"pass\",\"version\":\"{VERSION}\"}}"
+        "{{\"checks\":[],\"message\":{message},\"name\":\"influxdb\",\
+         \"status\":\"{status}\",\"version\":\"{VERSION}\"}}"
     );
-    reply::bytes(StatusCode::OK, JSON, body.into_bytes())
+    reply::bytes(code, JSON, body.into_bytes())
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ where
     match handler {
         Handler::Ping => ping::ping(&head.params),
         Handler::Status => ping::status(),
-        Handler::Health => ping::health(),
+        Handler::Health => ping::health(front).await,
         Handler::Query => query::query(front, head, body).await,
         Handler::Write => write::write(front, head, Version::One, body).await,
         Handler::WriteTwo => write::write(front, head, Version::Two, body).await,

@@ -82,7 +82,8 @@ impl Page {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A text as JSON has it.
+pub(super) fn quoted(text: &str) -> String {
     let mut out = Vec::new();
     crate::encode::scalar::string(text.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into_owned()

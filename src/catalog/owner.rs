@@ -2,8 +2,9 @@
 //!
 //! Lives on one core. A group of commands is decided one after the other, their records are written
 //! in one journal append, and only then do they leave for the other cores. Where the disk has no
-//! room for it the group is refused, and things are as before. Any other failed append poisons the
-//! journal: nothing is decided any more and the process is expected to end.
+//! room for it the group is refused, and things are as before; what takes things away is written
+//! where room is kept for it. Any other failed append poisons the journal: nothing is decided any
+//! more and the process is expected to end.
 
 use super::command::{CatalogError, Command};
 use super::record::{self, Record};
@@ -18,7 +19,7 @@ pub struct Owner<E: Env> {
     journal: Journal<E>,
     /// Why nothing is decided any more: the state is ahead of what is durable.
     failed: Option<String>,
-    /// The last append found no room.
+    /// There is no room for more than what takes things away.
     is_full: bool,
 }
 
@@ -56,18 +57,14 @@ impl<E: Env> Owner<E> {
             let refusal = || Err(CatalogError::Unwritable(reason.clone()));
             return (commands.iter().map(|_| refusal()).collect(), Vec::new());
         }
-        self.is_full = self.is_full && !self.journal.has_room().await;
-        if self.is_full {
-            let answer = |command| match self.state.decide(command) {
-                Ok(records) if !records.is_empty() => Err(CatalogError::DiskFull),
-                other => other.map(|_| ()),
-            };
-            return (commands.iter().map(answer).collect(), Vec::new());
-        }
+        self.is_full = self.is_full && !self.journal.reserve().await;
         let mut answers = Vec::with_capacity(commands.len());
         let mut records = Vec::new();
         for command in commands {
-            let decided = self.state.decide(command);
+            let decided = self.state.decide(command).and_then(|decided| {
+                let fits = !self.is_full || decided.iter().all(Record::takes_away);
+                if fits { Ok(decided) } else { Err(CatalogError::DiskFull) }
+            });
             answers.push(decided.map(|decided| {
                 decided.iter().for_each(|record| self.state.apply(record));
                 records.extend(decided);
@@ -93,7 +90,7 @@ impl<E: Env> Owner<E> {
     }
 
     /// To be called when nothing is to be decided for now: seals the journal, which proves at the
-    /// next start that its last edit was acknowledged. See `failure` afterwards.
+    /// next start that its last edit was acknowledged, and keeps room. See `failure` afterwards.
     pub async fn rest(&mut self) {
         match self.journal.seal().await {
             // It is sealed when there is room.
@@ -102,6 +99,7 @@ impl<E: Env> Owner<E> {
                 self.failed.get_or_insert(error.to_string());
             }
         }
+        self.is_full = !self.journal.reserve().await;
     }
 
     async fn persist(&mut self, records: &[Record]) -> Result<(), Trouble> {

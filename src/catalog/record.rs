@@ -111,6 +111,35 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// Whether it only ends something, so that it leads to more room.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Record::DropDatabase { .. }
+            | Record::DropPolicy { .. }
+            | Record::DropMeasurement { .. }
+            | Record::DropPartition { .. }
+            | Record::DropUser { .. }
+            | Record::DropQuery { .. }
+            | Record::DropMetadata { .. }
+            | Record::Unsubscribe { .. }
+            | Record::NameLostDefault { .. }
+            | Record::Reserve { .. } => true,
+            Record::CreateDatabase { .. }
+            | Record::PutPolicy { .. }
+            | Record::CreateMeasurement { .. }
+            | Record::NameField { .. }
+            | Record::AddFieldType { .. }
+            | Record::CreatePartition { .. }
+            | Record::PutUser { .. }
+            | Record::Grant { .. }
+            | Record::PutQuery { .. }
+            | Record::Subscribe { .. }
+            | Record::PutMetadata { .. } => false,
+        }
+    }
+}
+
 /// What an administrator says of a retention policy.
 #[derive(Clone, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct PolicySpec {

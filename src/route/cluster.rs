@@ -305,6 +305,16 @@ impl Cluster {
         }
     }
 
+    /// What keeps some shard from taking writes, or soon will.
+    pub async fn trouble(&self) -> Option<String> {
+        for core in self.mesh.cores() {
+            if let Reply::Health(Some(trouble)) = self.mesh.call(core, Request::Health).await {
+                return Some(trouble);
+            }
+        }
+        None
+    }
+
     /// Counters of every shard, by core.
     pub async fn report(&self) -> Vec<(CoreId, Vec<ShardReport>)> {
         let mut out = Vec::new();

@@ -88,6 +88,11 @@ impl<E: Env> Host<E> {
         host
     }
 
+    /// What keeps this core's shards from taking writes.
+    fn trouble(&self) -> Option<String> {
+        self.shards.values().find_map(Shard::trouble)
+    }
+
     /// This core's shards.
     pub fn shards(&self) -> impl Iterator<Item = &Shard<E>> {
         self.shards.values()
@@ -111,6 +116,7 @@ impl<E: Env> Host<E> {
                 return responder.reply(Reply::Applied);
             }
             Request::Queries => return responder.reply(Reply::Queries(self.queries.list())),
+            Request::Health => return responder.reply(Reply::Health(self.trouble())),
             Request::Kill { id } => return responder.reply(Reply::Killed(self.queries.kill(*id))),
             Request::Scan { .. } | Request::Lookup { .. } | Request::Report => Queue::Query,
             Request::Delete { .. } | Request::Maintain { .. } | Request::Watch { .. } => {
@@ -154,7 +160,9 @@ impl<E: Env> Host<E> {
             },
             Request::Decide { commands } => self.decide(commands).await,
             Request::Watch { for_ns } => Reply::Watched(self.watch(for_ns, &responder).await),
-            Request::Apply { .. } | Request::Queries | Request::Kill { .. } => Reply::Lost,
+            Request::Apply { .. } | Request::Queries | Request::Health | Request::Kill { .. } => {
+                Reply::Lost
+            }
             Request::Report => Reply::Report(
                 self.shards.values().map(|s| (s.id(), s.counters(), s.gauges())).collect(),
             ),
@@ -204,7 +212,8 @@ impl<E: Env> Host<E> {
             shard.refuse_partitions(&dropped.partitions);
             let (shard, partitions) = (shard.clone(), dropped.partitions.clone());
             let task = async move {
-                // A failure here has stopped the shard, which reports it itself.
+                // A failure has stopped the shard, which reports it itself; a full disk lets
+                // compaction try it again.
                 let _ = shard.drop_partitions(&partitions).await;
             };
             self.env.spawn(Queue::Background, task).detach();

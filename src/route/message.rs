@@ -40,6 +40,8 @@ pub enum Request {
     Apply { version: u64, records: Arc<[Record]> },
     /// To any core: its counters.
     Report,
+    /// … what keeps its shards from taking writes.
+    Health,
     /// … its running queries.
     Queries,
     /// … stop one of them.
@@ -67,6 +69,7 @@ pub enum Reply {
     Decided(Vec<Result<(), CatalogError>>),
     Applied,
     Report(Vec<ShardReport>),
+    Health(Option<String>),
     Queries(Vec<QueryInfo>),
     Killed(Kill),
     Watched(Counts),

@@ -6,6 +6,7 @@
 //! late for a packed day wait until they are an eighth of its bytes, or a day old. Only sections
 //! adjacent in sequence are merged, so "the later write wins" stays a comparison of ranges.
 
+use super::edit::Trouble;
 use super::flush::log_failure;
 use super::merge::{Merger, drop_expired};
 use super::segment::{FileMeta, Reader, SectionKey, SegmentError, Select, Writer};
@@ -85,15 +86,7 @@ struct Job<E: Env> {
 impl<E: Env> Shard<E> {
     /// Packs every day now, however busy; comes back when that is done.
     pub async fn compact(&self) -> Result<(), String> {
-        let inner = &self.inner;
-        let places: Vec<_> = self.version().sections.keys().copied().collect();
-        for place in places {
-            let job = inner.job_at(place, true);
-            if let Some(job) = job {
-                inner.run_job(job).await?;
-            }
-        }
-        inner.unlink_doomed().await
+        self.inner.pack_all().await.map_err(|trouble| trouble.to_string())
     }
 }
 
@@ -102,15 +95,26 @@ impl<E: Env> Inner<E> {
     pub(super) async fn compact_loop(self: Rc<Self>) {
         while !self.has_failed() {
             self.env.sleep(TICK).await;
-            if let Err(reason) = self.compact_once().await {
+            if let Err(trouble) = self.compact_once().await {
                 self.counters.borrow_mut().failed_tasks += 1;
-                log_failure("compaction", &reason);
+                log_failure("compaction", &trouble);
                 self.env.sleep(10 * TICK).await;
             }
         }
     }
 
-    async fn compact_once(&self) -> Result<(), String> {
+    async fn pack_all(&self) -> Result<(), Trouble> {
+        let places: Vec<_> = self.version.borrow().sections.keys().copied().collect();
+        for place in places {
+            let job = self.job_at(place, true);
+            if let Some(job) = job {
+                self.run_job(job).await?;
+            }
+        }
+        self.unlink_doomed().await
+    }
+
+    async fn compact_once(&self) -> Result<(), Trouble> {
         self.unlink_doomed().await?;
         // A flush that was under way when a partition was dropped may have brought it back.
         let dropped: Vec<_> = self.dropped_partitions.borrow().iter().copied().collect();
@@ -157,7 +161,7 @@ impl<E: Env> Inner<E> {
         many.then_some(Job { place, sections, effort: Effort::Light, whole })
     }
 
-    async fn run_job(&self, job: Job<E>) -> Result<(), String> {
+    async fn run_job(&self, job: Job<E>) -> Result<(), Trouble> {
         if self.compacting.replace(true) {
             return Ok(());
         }
@@ -166,36 +170,35 @@ impl<E: Env> Inner<E> {
         done
     }
 
-    async fn merge_sections(&self, job: &Job<E>) -> Result<(), String> {
+    async fn merge_sections(&self, job: &Job<E>) -> Result<(), Trouble> {
         let needed = job.sections.iter().map(|s| s.meta.bytes).sum::<u64>();
-        let free = self.env.disk().free_bytes(&self.dir).await.map_err(|e| e.to_string())?;
+        let free = self.env.disk().free_bytes(&self.dir).await?;
         if free < needed.saturating_add(self.options.free_bytes_min) {
             return Ok(());
         }
         let file_id = self.next_file_id();
         let path = names::temporary(&self.dir, file_id);
         let added = match self.write_merged(job, file_id, &path).await {
-            Ok(meta) => meta,
-            Err(error) => {
-                let _ = self.env.disk().remove(&path).await;
-                return Err(error.to_string());
+            Ok(None) => None,
+            written => {
+                let to = names::segment(&self.dir, file_id);
+                self.named(written, &path, &to).await?
             }
         };
-        if self.dropped_partitions.borrow().contains(&job.place.0) {
-            return match added {
-                Some(_) => self.env.disk().remove(&path).await.map_err(|error| error.to_string()),
-                None => Ok(()),
-            };
+        let segment = added.as_ref().map(|meta| meta.file_id);
+        let done = async {
+            let reader = self.open_written(segment).await?;
+            // A drop meanwhile leaves nothing to replace.
+            if self.dropped_partitions.borrow().contains(&job.place.0) {
+                return Ok(false);
+            }
+            self.replace_sections(job, added, reader).await.map(|()| true)
+        };
+        let done = done.await;
+        if done != Ok(true) {
+            self.take_back(segment, None).await;
         }
-        let reader = match &added {
-            Some(_) => {
-                self.name_file(&path, &names::segment(&self.dir, file_id)).await?;
-                self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-                Some(self.open_segment(file_id).await?)
-            }
-            None => None,
-        };
-        self.replace_sections(job, added, reader).await
+        done.map(drop)
     }
 
     /// The merged section takes the place of the job's, in the manifest and for readers.
@@ -204,7 +207,7 @@ impl<E: Env> Inner<E> {
         job: &Job<E>,
         added: Option<FileMeta>,
         reader: Option<Rc<Reader<E>>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
         let removed: Vec<(u64, SectionKey)> =
             job.sections.iter().map(|s| (s.reader.ident().file_id, s.meta.key)).collect();
         let bytes = added.as_ref().map_or(0, |meta| meta.bytes);
@@ -344,7 +347,7 @@ impl<E: Env> Inner<E> {
         self.doomed.borrow_mut().extend(dead);
     }
 
-    async fn unlink_doomed(&self) -> Result<(), String> {
+    async fn unlink_doomed(&self) -> Result<(), Trouble> {
         let all = std::mem::take(&mut *self.doomed.borrow_mut());
         let (free, held): (Vec<_>, Vec<_>) = all.into_iter().partition(Doomed::is_free);
         self.doomed.borrow_mut().extend(held);
@@ -362,28 +365,36 @@ impl<E: Env> Inner<E> {
                 Err(error) if error.kind() == ErrorKind::NotFound => gone.push(doomed),
                 Err(error) => {
                     self.doomed.borrow_mut().push(doomed);
-                    outcome = Err(error.to_string());
+                    outcome = Err(error.into());
                 }
             }
         }
-        if let Err(error) = self.env.disk().sync_dir(&self.dir).await {
+        if let Err(trouble) = self.forget(gone.iter().map(Doomed::file).collect()).await {
             self.doomed.borrow_mut().extend(gone);
-            return Err(error.to_string());
-        }
-        let files: Vec<u64> = gone.iter().map(Doomed::file).collect();
-        if !files.is_empty() {
-            self.edit(|| manifest::Edit::Forget { files }).await?;
+            return Err(trouble);
         }
         outcome
     }
 
+    /// Says durably that these files are gone.
+    async fn forget(&self, files: Vec<u64>) -> Result<(), Trouble> {
+        self.env.disk().sync_dir(&self.dir).await?;
+        if files.is_empty() { Ok(()) } else { self.edit(|| manifest::Edit::Forget { files }).await }
+    }
+
     /// Replaces all index files by one that holds every living series.
-    async fn merge_indexes(&self) -> Result<(), String> {
+    async fn merge_indexes(&self) -> Result<(), Trouble> {
         let merged = self.manifest.borrow().indexes.clone();
         let task = self.index.borrow().begin_base();
         let base = self.write_index(task).await?;
-        self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-        self.edit(|| manifest::Edit::MergeIndex { base, merged: merged.clone() }).await?;
+        let done = async {
+            self.env.disk().sync_dir(&self.dir).await?;
+            self.edit(|| manifest::Edit::MergeIndex { base, merged: merged.clone() }).await
+        };
+        if let Err(trouble) = done.await {
+            self.take_back(None, Some(base)).await;
+            return Err(trouble);
+        }
         self.doomed.borrow_mut().extend(merged.into_iter().map(Doomed::Index));
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! every other source obeys the tombstone if all of its records are older than T. So a row written
 //! after the delete shows, whenever it is flushed or merged. Scans under way obey it from then on.
 
+use super::edit::Trouble;
 use super::tombstone::{Tombstone, Tombstones};
 use super::{Inner, Shard, manifest};
 use crate::env::Env;
@@ -28,7 +29,7 @@ impl<E: Env> Inner<E> {
 
 impl<E: Env> Inner<E> {
     /// Takes the sections of these partitions out of the manifest and out of sight.
-    pub(super) async fn drop_sections(&self, partitions: &[PartitionId]) -> Result<(), String> {
+    pub(super) async fn drop_sections(&self, partitions: &[PartitionId]) -> Result<(), Trouble> {
         if self.manifest.borrow().sections_of(partitions).is_empty() {
             return Ok(());
         }
@@ -51,10 +52,11 @@ impl<E: Env> Inner<E> {
 
 impl<E: Env> Shard<E> {
     /// The catalog dropped partitions: their rows are gone at once and their files are unlinked
-    /// after the last reader. Durable when it comes back.
+    /// after the last reader. Durable when it comes back; where the disk has no room to say so,
+    /// compaction tries it again.
     pub async fn drop_partitions(&self, partitions: &[PartitionId]) -> Result<(), String> {
         self.refuse_partitions(partitions);
-        self.inner.drop_sections(partitions).await
+        self.inner.drop_sections(partitions).await.map_err(|trouble| trouble.to_string())
     }
 
     /// From now on writes to these partitions are stale.

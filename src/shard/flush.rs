@@ -4,11 +4,14 @@
 //! freeze at S ▸ write segment, write index file ▸ sync both, sync folder ▸ manifest edit (durable)
 //!             ▸ swap version ▸ release log files whose last record is ≤ S
 //! ```
-//! One frozen head at most. A failed write only drops its temporary files and is tried again: the
-//! rows are still in the frozen head and in the log.
+//! One frozen head at most. A failed write only drops the files it made and is tried again, later
+//! each time: the rows are still in the frozen head and in the log. On a full disk it is tried as
+//! soon as more is free; meanwhile the active head grows to its bound, then writes are refused.
 
+use super::edit::Trouble;
+use super::head::Frozen;
 use super::index::DeltaTask;
-use super::segment::{FileMeta, Reader, SectionKey, Writer};
+use super::segment::{FileMeta, Reader, SectionKey, SegmentError, Writer};
 use super::{Inner, Shard, index_file, manifest, names};
 use crate::codec::chunk::Effort;
 use crate::env::{Disk, Env};
@@ -23,13 +26,17 @@ type Made<E> = (Option<FileMeta>, Option<u64>, Option<Rc<Reader<E>>>);
 
 /// Rows taken out of the frozen head a step.
 const STEP_ROWS: usize = 8192;
-/// How often the age of the head is looked at.
+/// How often the age of the head and the room on the disk are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// The longest rest after flushes that failed (`TICK`s).
+const REST_TICKS_MAX: u32 = 32;
 
 impl<E: Env> Shard<E> {
-    /// Brings everything that is in the head now to disk as a segment.
+    /// Brings everything that is in the head now to disk as a segment. An error when the disk has
+    /// no room for it, or the shard has failed.
     pub async fn flush(&self) -> Result<(), String> {
         let inner = &self.inner;
+        let roomless = inner.roomless_flushes.get();
         let wanted = inner.applied_seq.get();
         inner.flush_wanted.set(true);
         inner.freeze_if_due();
@@ -39,7 +46,9 @@ impl<E: Env> Shard<E> {
             let empty = inner.head.borrow().rows() == 0
                 && inner.version.borrow().frozen.is_none()
                 && !inner.index.borrow().has_changes();
-            failure.map(Err).or((flushed || empty).then_some(Ok(())))
+            let full = inner.roomless_flushes.get() > roomless;
+            let refusal = failure.or_else(|| full.then(|| Trouble::Full.to_string()));
+            (flushed || empty).then_some(Ok(())).or(refusal.map(Err))
         };
         inner.flushed.until(done).await
     }
@@ -76,6 +85,7 @@ impl<E: Env> Inner<E> {
 
     /// Runs for the shard's life.
     pub(super) async fn flush_loop(self: Rc<Self>) {
+        let mut rest_ticks = 1;
         loop {
             let ready =
                 || (self.version.borrow().frozen.is_some() || self.has_failed()).then_some(());
@@ -87,43 +97,72 @@ impl<E: Env> Inner<E> {
             if self.has_failed() {
                 return;
             }
-            if let Err(reason) = self.flush_frozen().await {
-                self.counters.borrow_mut().failed_tasks += 1;
-                log_failure("flush", &reason);
-                self.env.sleep(TICK).await;
+            match self.flush_frozen().await {
+                Ok(()) => rest_ticks = 1,
+                Err(trouble) => {
+                    self.counters.borrow_mut().failed_tasks += 1;
+                    log_failure("flush", &trouble);
+                    self.rest(rest_ticks).await;
+                    rest_ticks = (rest_ticks * 2).min(REST_TICKS_MAX);
+                }
             }
         }
     }
 
-    async fn watch_disk(&self) {
-        if let Ok(free) = self.env.disk().free_bytes(&self.dir).await {
-            self.disk_full.set(free < self.options.free_bytes_min);
+    /// Between two tries of a flush; shorter when it lacked room and more is free.
+    async fn rest(&self, ticks: u32) {
+        let before = self.watch_disk().await;
+        for _ in 0..ticks {
+            self.env.sleep(TICK).await;
+            let has_more = self.watch_disk().await > before;
+            if self.has_failed() || (has_more && self.no_room.get()) {
+                return;
+            }
         }
     }
 
-    async fn flush_frozen(&self) -> Result<(), String> {
+    /// Looks at the free space (bytes), if it can be told.
+    async fn watch_disk(&self) -> Option<u64> {
+        let free = self.env.disk().free_bytes(&self.dir).await.ok()?;
+        self.disk_full.set(free < self.options.free_bytes_min);
+        Some(free)
+    }
+
+    async fn flush_frozen(&self) -> Result<(), Trouble> {
         let Some(frozen) = self.version.borrow().frozen.clone() else { return Ok(()) };
-        let last_seq = self.frozen_seq.get();
         let task = self.index.borrow_mut().begin_delta();
         let mark = task.as_ref().map(|task| task.mark().clone());
-        let (file, index, reader) = match self.write_files(&frozen, last_seq, task).await {
-            Ok(made) => made,
-            Err(reason) => {
-                // The definitions are in no file that the manifest will name: the next try owes
-                // them.
-                if let Some(mark) = mark {
-                    self.index.borrow_mut().put_back(mark);
-                }
-                return Err(reason);
-            }
-        };
+        let done = self.flush_rows(&frozen, task).await;
+        self.no_room.set(done == Err(Trouble::Full));
+        if done.is_err()
+            && let Some(mark) = mark
+        {
+            // The definitions are in no file that the manifest names: the next try owes them.
+            self.index.borrow_mut().put_back(mark);
+        }
+        if done == Err(Trouble::Full) {
+            self.roomless_flushes.set(self.roomless_flushes.get() + 1);
+        }
+        self.flushed.notify();
+        self.freeze_if_due();
+        done
+    }
+
+    async fn flush_rows(&self, frozen: &Frozen, task: Option<DeltaTask>) -> Result<(), Trouble> {
+        let last_seq = self.frozen_seq.get();
+        let (file, index, reader) = self.write_files(frozen, last_seq, task).await?;
+        let segment = file.as_ref().map(|meta| meta.file_id);
         let bytes = file.as_ref().map_or(0, |meta| meta.bytes);
-        self.edit(|| {
+        let edited = self.edit(|| {
             let mut tombstones = Vec::new();
             self.version.borrow().tombstones.write(&mut tombstones);
             manifest::Edit::Flush { replay_from: last_seq + 1, file, index, tombstones }
-        })
-        .await?;
+        });
+        if let Err(trouble) = edited.await {
+            drop(reader);
+            self.take_back(segment, index).await;
+            return Err(trouble);
+        }
         self.install(|version| {
             version.frozen = None;
             if let Some(reader) = &reader {
@@ -136,46 +175,48 @@ impl<E: Env> Inner<E> {
         counters.flush_bytes += bytes;
         drop(counters);
         self.log.release(last_seq);
-        self.flushed.notify();
-        self.freeze_if_due();
         Ok(())
+    }
+
+    /// Removes files that the manifest does not name. A shard that has failed leaves them: nobody
+    /// knows what its manifest says.
+    pub(super) async fn take_back(&self, segment: Option<u64>, index: Option<u64>) {
+        if self.has_failed() {
+            return;
+        }
+        let segment = segment.map(|id| names::segment(&self.dir, id));
+        for path in segment.into_iter().chain(index.map(|id| names::index(&self.dir, id))) {
+            // A file that stays is put into quarantine by the next start.
+            let _ = self.env.disk().remove(&path).await;
+        }
     }
 
     /// Writes what a flush adds; after an error nothing of it is left in the folder.
     async fn write_files(
         &self,
-        frozen: &super::head::Frozen,
+        frozen: &Frozen,
         last_seq: u64,
         task: Option<DeltaTask>,
-    ) -> Result<Made<E>, String> {
+    ) -> Result<Made<E>, Trouble> {
         let first_seq = self.manifest.borrow().replay_from;
         let file = self.write_sections(frozen, first_seq, last_seq).await?;
-        let segment = file.as_ref().map(|meta| names::segment(&self.dir, meta.file_id));
-        let rest = async {
-            let index = match task {
-                Some(task) => Some(self.write_index(task).await?),
-                None => None,
-            };
-            let done = async {
-                self.env.disk().sync_dir(&self.dir).await.map_err(|error| error.to_string())?;
-                match &file {
-                    Some(meta) => self.open_segment(meta.file_id).await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            let opened = done.await;
-            if let (Err(_), Some(id)) = (&opened, index) {
-                let _ = self.env.disk().remove(&names::index(&self.dir, id)).await;
-            }
-            opened.map(|reader| (index, reader))
+        let segment = file.as_ref().map(|meta| meta.file_id);
+        let index = match task {
+            Some(task) => self.write_index(task).await.map(Some),
+            None => Ok(None),
         };
-        match rest.await {
-            Ok((index, reader)) => Ok((file, index, reader)),
-            Err(reason) => {
-                if let Some(path) = segment {
-                    let _ = self.env.disk().remove(&path).await;
-                }
-                Err(reason)
+        let index = match index {
+            Ok(index) => index,
+            Err(trouble) => {
+                self.take_back(segment, None).await;
+                return Err(trouble);
+            }
+        };
+        match self.open_written(segment).await {
+            Ok(reader) => Ok((file, index, reader)),
+            Err(trouble) => {
+                self.take_back(segment, index).await;
+                Err(trouble)
             }
         }
     }
@@ -191,10 +232,10 @@ impl<E: Env> Inner<E> {
 
     async fn write_sections(
         &self,
-        frozen: &super::head::Frozen,
+        frozen: &Frozen,
         min_seq: u64,
         max_seq: u64,
-    ) -> Result<Option<FileMeta>, String> {
+    ) -> Result<Option<FileMeta>, Trouble> {
         let dropped =
             |partition: &PartitionId| self.dropped_partitions.borrow().contains(partition);
         let sections: Vec<_> =
@@ -219,53 +260,58 @@ impl<E: Env> Inner<E> {
             }
             writer.finish().await
         };
-        match written.await {
-            Ok(meta) => {
-                self.name_file(&path, &names::segment(&self.dir, file_id)).await?;
-                Ok(Some(meta))
-            }
-            Err(error) => {
-                let _ = self.env.disk().remove(&path).await;
-                Err(error.to_string())
-            }
-        }
+        let written: Result<FileMeta, SegmentError> = written.await;
+        let meta = self.named(written, &path, &names::segment(&self.dir, file_id)).await?;
+        Ok(Some(meta))
     }
 
     /// A file gets its name when it is whole, so that what a crash leaves half written is a
-    /// temporary.
-    pub(super) async fn name_file(&self, from: &Path, to: &Path) -> Result<(), String> {
-        self.env.disk().rename(from, to).await.map_err(|error| error.to_string())
+    /// temporary. One that was not written, or cannot be named, is removed.
+    pub(super) async fn named<T>(
+        &self,
+        written: Result<T, impl Into<Trouble>>,
+        from: &Path,
+        to: &Path,
+    ) -> Result<T, Trouble> {
+        let named = match written {
+            Ok(made) => {
+                self.env.disk().rename(from, to).await.map(|()| made).map_err(Trouble::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if named.is_err() {
+            let _ = self.env.disk().remove(from).await;
+        }
+        named
     }
 
-    pub(super) async fn write_index(&self, task: DeltaTask) -> Result<u64, String> {
+    /// Writes an index file; after an error it is not there, and what it should hold has to be put
+    /// back.
+    pub(super) async fn write_index(&self, task: DeltaTask) -> Result<u64, Trouble> {
         let file_id = self.next_file_id();
         let path = names::temporary(&self.dir, file_id);
-        let written =
-            index_file::write(&self.env, &path, self.ident(file_id), &self.index, task).await;
-        match written {
-            Ok(()) => {
-                self.name_file(&path, &names::index(&self.dir, file_id)).await?;
-                Ok(file_id)
-            }
-            Err((error, task)) => {
-                self.index.borrow_mut().put_back(task.mark().clone());
-                let _ = self.env.disk().remove(&path).await;
-                Err(error.to_string())
-            }
-        }
+        let ident = self.ident(file_id);
+        let written = index_file::write(&self.env, &path, ident, &self.index, task).await;
+        self.named(written, &path, &names::index(&self.dir, file_id)).await?;
+        Ok(file_id)
     }
 
-    pub(super) async fn open_segment(&self, file_id: u64) -> Result<Rc<Reader<E>>, String> {
+    /// Makes the names of new files durable, and opens the segment among them.
+    pub(super) async fn open_written(
+        &self,
+        segment: Option<u64>,
+    ) -> Result<Option<Rc<Reader<E>>>, Trouble> {
+        self.env.disk().sync_dir(&self.dir).await?;
+        let Some(file_id) = segment else { return Ok(None) };
         let path = names::segment(&self.dir, file_id);
-        Reader::open(&self.env, &path, self.ident(file_id), self.cache.clone())
-            .await
-            .map_err(|error| error.to_string())
+        let ident = self.ident(file_id);
+        Ok(Some(Reader::open(&self.env, &path, ident, self.cache.clone()).await?))
     }
 }
 
 /// Tells the server's log of work that failed and is done again.
-pub(super) fn log_failure(task: &str, reason: &str) {
+pub(super) fn log_failure(task: &str, trouble: &Trouble) {
     logging::log(Level::Error, "shard", || {
-        format!("{task} failed and will be tried again: {reason}")
+        format!("{task} failed and will be tried again: {trouble}")
     });
 }

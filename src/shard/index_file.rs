@@ -38,12 +38,10 @@ pub async fn write<E: Env>(
     path: &Path,
     ident: FileIdent,
     index: &std::cell::RefCell<Index>,
-    mut task: DeltaTask,
-) -> Result<(), (IndexFileError, DeltaTask)> {
-    match write_all(env, path, ident, index, &mut task).await {
-        Ok(()) => Ok(()),
-        Err(source) => Err((IndexFileError::Io { file: path.to_owned(), source }, task)),
-    }
+    task: DeltaTask,
+) -> Result<(), IndexFileError> {
+    let written = write_all(env, path, ident, index, task).await;
+    written.map_err(|source| IndexFileError::Io { file: path.to_owned(), source })
 }
 
 async fn write_all<E: Env>(
@@ -51,7 +49,7 @@ async fn write_all<E: Env>(
     path: &Path,
     ident: FileIdent,
     index: &std::cell::RefCell<Index>,
-    task: &mut DeltaTask,
+    mut task: DeltaTask,
 ) -> io::Result<()> {
     let file = env.disk().open(path, Open::Create).await?;
     let (mut pending, mut written) = (Vec::new(), 0u64);

@@ -13,9 +13,12 @@ pub mod block;
 pub mod cache;
 mod compact;
 mod delete;
+mod edit;
 #[cfg(test)]
 mod fault_tests;
 mod flush;
+#[cfg(test)]
+mod full_disk_tests;
 mod group;
 pub mod head;
 pub mod index;
@@ -45,6 +48,7 @@ use crate::env::Env;
 use crate::env::notify::{Gate, Notify};
 use crate::model::{FixedMap, FixedSet, MeasurementId, PartitionId, ShardId};
 use cache::BlockCache;
+use edit::Trouble;
 use head::Head;
 use index::Index;
 use journal::Journal;
@@ -171,7 +175,11 @@ struct Inner<E: Env> {
     touched: RefCell<crate::model::FixedMap<(PartitionId, i32), u64>>,
     /// One compaction at a time.
     compacting: Cell<bool>,
+    /// Less is free than `Options::free_bytes_min`.
     disk_full: Cell<bool>,
+    /// The last flush found no room; how many did since the start.
+    no_room: Cell<bool>,
+    roomless_flushes: Cell<u64>,
     failure: RefCell<Option<String>>,
     failed: Notify,
     counters: RefCell<Counters>,
@@ -226,6 +234,12 @@ impl<E: Env> Shard<E> {
         all
     }
 
+    /// What keeps the shard from taking writes, or soon will; it goes on when there is room.
+    pub fn trouble(&self) -> Option<String> {
+        let full = self.inner.disk_full.get() || self.inner.no_room.get();
+        self.failure().or_else(|| full.then(|| Trouble::Full.to_string()))
+    }
+
     /// Why the shard acknowledges nothing any more, if so.
     pub fn failure(&self) -> Option<String> {
         self.inner.failure.borrow().clone()
@@ -262,6 +276,7 @@ impl<E: Env> Shard<E> {
             series: inner.index.borrow().live_series_of_all(),
             index_bytes: inner.index.borrow().memory_bytes() as u64,
             queued_writes: inner.queue.borrow().len() as u64,
+            disk_full: u64::from(inner.disk_full.get() || inner.no_room.get()),
             cache: inner.cache.stats(),
         }
     }
@@ -282,6 +297,8 @@ pub struct Gauges {
     pub series: u64,
     pub index_bytes: u64,
     pub queued_writes: u64,
+    /// 1 while there is too little room on the disk.
+    pub disk_full: u64,
     pub cache: cache::CacheStats,
 }
 
@@ -320,41 +337,6 @@ impl<E: Env> Inner<E> {
 
     fn has_failed(&self) -> bool {
         self.failure.borrow().is_some()
-    }
-
-    /// Makes a manifest edit durable and applies it. The edit is made when no other is under way,
-    /// so it says nothing that another has changed meanwhile. After an error the shard has failed.
-    async fn edit(&self, edit: impl FnOnce() -> manifest::Edit) -> Result<(), String> {
-        let _pass = self.editing.enter().await;
-        let edit = edit();
-        let journal = self.journal.borrow_mut().take();
-        let Some(mut journal) = journal else { return Err("the manifest is closed".to_owned()) };
-        let done = self.write_edit(&mut journal, edit).await;
-        *self.journal.borrow_mut() = Some(journal);
-        if let Err(reason) = &done {
-            self.fail(format!("manifest: {reason}"));
-        }
-        done
-    }
-
-    async fn write_edit(
-        &self,
-        journal: &mut Journal<E>,
-        edit: manifest::Edit,
-    ) -> Result<(), String> {
-        let bytes = manifest::encode_edit(&edit).ok_or("out of memory")?;
-        let number = journal.append(&bytes).await.map_err(|error| error.to_string())?;
-        self.edit.set(number);
-        self.manifest.borrow_mut().apply(&edit);
-        let snapshot = || manifest::encode_state(&self.manifest.borrow());
-        match journal.rewrite_if_large(snapshot).await {
-            // The edit is durable; the file is rewritten when there is room.
-            Ok(()) | Err(log::LogError::Full) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        // The seal proves at the next start that this edit was acknowledged, whatever happens to
-        // it.
-        journal.seal().await.map_err(|error| error.to_string())
     }
 
     /// A file id that was never used.

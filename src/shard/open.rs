@@ -8,6 +8,7 @@
 //! names goes to `quarantine/` and is reported.
 
 use super::cache::BlockCache;
+use super::edit::Trouble;
 use super::head::Head;
 use super::index::Index;
 use super::log::{self, Identity, LogError, Record, Recovered};
@@ -207,6 +208,8 @@ impl<E: Env> Parts<E> {
             touched: RefCell::default(),
             compacting: Cell::new(false),
             disk_full: Cell::new(false),
+            no_room: Cell::new(false),
+            roomless_flushes: Cell::new(0),
             failure: RefCell::new(None),
             failed: Notify::default(),
             counters: RefCell::new(Counters::new()),
@@ -221,8 +224,13 @@ impl<E: Env> Inner<E> {
         if files.is_empty() {
             return Ok(());
         }
-        let done = self.edit(|| manifest::Edit::Forget { files }).await;
-        done.map_err(|what| OpenError::Manifest { file: self.dir.join("manifest"), what })
+        match self.edit(|| manifest::Edit::Forget { files }).await {
+            // The next start says so.
+            Ok(()) | Err(Trouble::Full) => Ok(()),
+            Err(Trouble::Failed(what)) => {
+                Err(OpenError::Manifest { file: self.dir.join("manifest"), what })
+            }
+        }
     }
 
     fn start(self: &Rc<Self>) {

@@ -138,7 +138,8 @@ impl<E: Env> Inner<E> {
         if let Some(reason) = self.failure.borrow().clone() {
             return Err(WriteError::Failed(reason));
         }
-        if self.disk_full.get() && matches!(pending, Pending::Write { .. }) {
+        let full = self.disk_full.get() || self.is_stuck();
+        if full && matches!(pending, Pending::Write { .. }) {
             return Err(WriteError::DiskFull);
         }
         self.queue.borrow_mut().push_back(pending);
@@ -151,6 +152,9 @@ impl<E: Env> Inner<E> {
         while !self.has_failed() {
             self.wait_for_work().await;
             self.wait_for_room().await;
+            if self.is_stuck() {
+                self.refuse_writes();
+            }
             let mut group = self.encode_group();
             if group.count == 0 {
                 self.keep_buffer(std::mem::take(&mut group.bytes));
@@ -218,14 +222,35 @@ impl<E: Env> Inner<E> {
         self.queued.until(waiting).await;
     }
 
-    /// A full head behind a frozen one stops commits until the flush is over.
+    /// A full head behind a frozen one stops commits until the flush is over, or finds no room.
     async fn wait_for_room(&self) {
         let room = || {
-            let full = self.head.borrow().bytes() >= 2 * self.options.head_bytes_max;
-            let frozen = self.version.borrow().frozen.is_some();
-            (!(full && frozen) || self.has_failed()).then_some(())
+            let waits = self.is_crowded() && !self.no_room.get() && !self.has_failed();
+            (!waits).then_some(())
         };
         self.flushed.until(room).await;
+    }
+
+    /// Whether the head is at its bound and another waits for its flush.
+    fn is_crowded(&self) -> bool {
+        let full = self.head.borrow().bytes() >= 2 * self.options.head_bytes_max;
+        full && self.version.borrow().frozen.is_some()
+    }
+
+    /// Whether the head takes no more rows until there is room on the disk.
+    fn is_stuck(&self) -> bool {
+        self.no_room.get() && self.is_crowded()
+    }
+
+    /// Writes in the queue would wait for the disk to have room; deletes go on.
+    fn refuse_writes(&self) {
+        let queued = std::mem::take(&mut *self.queue.borrow_mut());
+        for pending in queued {
+            match pending {
+                Pending::Write { done, .. } => done.keep(Err(WriteError::DiskFull)),
+                other => self.queue.borrow_mut().push_back(other),
+            }
+        }
     }
 
     /// The future's value if it comes within `limit`.

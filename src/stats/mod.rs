@@ -107,6 +107,7 @@ pub const GAUGES: &[&str] = &[
     "series",
     "index_bytes",
     "queued_writes",
+    "disk_full",
     "cache_bytes",
     "cache_entries",
     "log_commit_p50_ns",
@@ -151,6 +152,7 @@ pub const SHARD_TABLE: &[Spec] = specs! {
     series: "Series.";
     index_bytes: "Bytes of memory of the index of series.";
     queued_writes: "Writes that wait for a commit.";
+    disk_full: "1 while the disk has too little room; the sum counts shards.";
     cache_hits: "Pieces found in the block cache.";
     cache_misses: "Pieces read from disk.";
     cache_bytes: "Bytes in the block cache.";

@@ -50,12 +50,27 @@ impl Engine {
     pub fn post(&self, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
         self.sim.run(post(self.front.clone(), path, body)).unwrap()
     }
+
+    /// GET; gives status and text.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let answer = ask(self.front.clone(), Request::get(path), b"");
+        let (status, text) = self.sim.run(answer).unwrap();
+        (status, String::from_utf8(text).unwrap())
+    }
 }
 
 /// POST; gives status and body.
 pub async fn post(front: Rc<Front<SimEnv>>, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    ask(front, Request::post(path), body).await
+}
+
+async fn ask(
+    front: Rc<Front<SimEnv>>,
+    request: hyper::http::request::Builder,
+    body: &[u8],
+) -> (u16, Vec<u8>) {
     let body = Full::new(Bytes::copy_from_slice(body));
-    let request = Request::post(path).header("host", "localhost").body(body).unwrap();
+    let request = request.header("host", "localhost").body(body).unwrap();
     let reply = routes::answer(front, request).await;
     let status = reply.status().as_u16();
     (status, reply.into_body().collect().await.unwrap().to_bytes().to_vec())

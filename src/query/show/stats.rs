@@ -449,6 +449,7 @@ fn shard_fields(counters: &Counters, gauges: &Gauges) -> Fields {
         ("series", gauges.series),
         ("index_bytes", gauges.index_bytes),
         ("queued_writes", gauges.queued_writes),
+        ("disk_full", gauges.disk_full),
         ("cache_hits", gauges.cache.hits),
         ("cache_misses", gauges.cache.misses),
         ("cache_bytes", gauges.cache.bytes as u64),

@@ -34,7 +34,7 @@ pub type JournalError = LogError;
 /// A file with more bytes than this behind its snapshot is rewritten; with a larger snapshot, one
 /// that has doubled.
 pub const REWRITE_BYTES: u64 = 1 << 20;
-/// Room that `has_room` looks for behind the last commit.
+/// Room that `reserve` takes behind the last commit (bytes).
 const ROOM_BYTES: u64 = 64 << 10;
 /// The largest snapshot or edit (bytes).
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 30;
@@ -201,8 +201,8 @@ impl<E: Env> Journal<E> {
         Ok(())
     }
 
-    /// Whether there is room on the disk for a next edit of usual size; makes it sure of the room.
-    pub async fn has_room(&self) -> bool {
+    /// Takes room on the disk for some next edits of usual size; false when there is none.
+    pub async fn reserve(&self) -> bool {
         let end = self.current.offset.saturating_add(ROOM_BYTES);
         match self.current.file.preallocate(end).await {
             Err(error) => !is_full(&error),
