@@ -22,6 +22,7 @@ mod kairos;
 mod metrics;
 mod monitor;
 mod params;
+mod parts;
 mod passwords;
 mod ping;
 mod pprof;

@@ -8,6 +8,7 @@ use super::body::LineBody;
 use super::front::Front;
 use super::gzip::{self, Inflater, Trouble};
 use super::ingest::{IngestError, Stored};
+use super::parts::{self, CutShort};
 use super::reply::{self, Reply};
 use super::routes::Head;
 use crate::catalog::Rights;
@@ -142,7 +143,7 @@ where
 {
     let limit = body_limit(front, head)?;
     let mut bytes = Vec::new();
-    while let Some(part) = next(&mut body).await? {
+    while let Some(part) = parts::next(&mut body).await? {
         if (bytes.len() + part.len()) as u64 > limit {
             return Err(Refused::too_large());
         }
@@ -267,25 +268,6 @@ pub(super) fn target<E: Env>(front: &Front<E>, db: &str, rp: &str) -> Result<Tar
     Ok(Target { db: database.id, policy })
 }
 
-/// The next bytes of a body; `None` at its end.
-async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Refused>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    use http_body_util::BodyExt;
-    loop {
-        match body.frame().await {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Ok(Some(bytes));
-                }
-            }
-            Some(Err(_)) => return Err(Refused::new(StatusCode::BAD_REQUEST, "unexpected EOF")),
-        }
-    }
-}
-
 /// A body and how far it is decoded.
 type Under<'f, E> = (Vec<u8>, LineBody<'f, E>);
 
@@ -300,7 +282,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut bytes = front.take_body();
-    while let Some(part) = next(&mut body).await? {
+    while let Some(part) = parts::next(&mut body).await? {
         front.doors().http_write_bytes.add(part.len() as u64);
         if (bytes.len() + part.len()) as u64 > limit {
             return Err(Refused::too_large());
@@ -323,7 +305,7 @@ where
 {
     let mut inflater = Inflater::new(front.take_body(), front.config().http_max_inflated_size.0);
     let mut taken = 0u64;
-    while let Some(part) = next(&mut body).await? {
+    while let Some(part) = parts::next(&mut body).await? {
         taken += part.len() as u64;
         front.doors().http_write_bytes.add(part.len() as u64);
         if taken > limit {
@@ -342,6 +324,12 @@ fn not_gzip(trouble: Trouble) -> Refused {
     match trouble {
         Trouble::TooLarge => Refused::too_large(),
         Trouble::Malformed(text) => Refused::new(StatusCode::BAD_REQUEST, text),
+    }
+}
+
+impl From<CutShort> for Refused {
+    fn from(error: CutShort) -> Refused {
+        Refused::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
 

@@ -6,6 +6,7 @@
 //! gave, as long as the bytes were not handed out.
 
 use super::json::Options;
+use super::limit::Limit;
 use super::scalar;
 use crate::query::{CellRef, Column, ResultPart, Series};
 
@@ -20,7 +21,7 @@ pub struct Writer {
     header: Option<Series>,
     /// Whether a header was written at all.
     begun: bool,
-    rows: u64,
+    limit: Limit,
     cut: bool,
     /// A cell on its way, before quotes are put around it.
     cell: Vec<u8>,
@@ -35,7 +36,7 @@ impl Writer {
             statement: None,
             header: None,
             begun: false,
-            rows: 0,
+            limit: Limit::of(&options),
             cut: false,
             cell: Vec::new(),
         }
@@ -87,15 +88,8 @@ impl Writer {
         if !known {
             self.open(series);
         }
-        let mut rows = series.rows;
-        if self.options.rows_max > 0 && repeats {
-            let left = self.options.rows_max.saturating_sub(self.rows);
-            if left < rows as u64 {
-                rows = left as usize;
-                self.cut = true;
-            }
-        }
-        self.rows += rows as u64;
+        let rows = self.limit.take(series.rows);
+        self.cut = self.limit.is_reached();
         let mut head = Vec::new();
         quoted(series.name.as_deref().unwrap_or_default(), &mut head);
         head.push(b',');

@@ -7,6 +7,7 @@
 //! as the bytes were not handed out; so does an infinite number of the whole answer.
 
 use super::chunks::{Chunks, Document};
+use super::limit::Limit;
 use super::scalar;
 use crate::query::{CellRef, Column, ResultPart, Series};
 use jiff::tz::TimeZone;
@@ -37,7 +38,7 @@ pub struct Writer {
     series_listed: bool,
     messages: Vec<String>,
     error: Option<String>,
-    rows: u64,
+    limit: Limit,
     /// The row limit was reached, or the answer cannot be written: the rest is dropped.
     cut: bool,
     infinite: Option<f64>,
@@ -57,7 +58,7 @@ impl Writer {
             series_listed: false,
             messages: Vec::new(),
             error: None,
-            rows: 0,
+            limit: Limit::of(&options),
             cut: false,
             infinite: None,
             chunks: options.chunk.map(Chunks::new),
@@ -143,15 +144,8 @@ impl Writer {
 
     /// Writes rows up to the limit of rows.
     fn write_limited(&mut self, series: &Series) {
-        let mut rows = series.rows;
-        if self.options.rows_max > 0 {
-            let left = self.options.rows_max.saturating_sub(self.rows);
-            if left < rows as u64 {
-                rows = left as usize;
-                self.cut = true;
-            }
-        }
-        self.rows += rows as u64;
+        let rows = self.limit.take(series.rows);
+        self.cut = self.limit.is_reached();
         self.write_rows(series, 0, rows);
         if self.cut {
             self.close_series(true);

@@ -9,6 +9,7 @@ pub mod error;
 #[cfg(test)]
 mod golden_tests;
 pub mod json;
+mod limit;
 #[cfg(test)]
 mod nested_tests;
 pub mod pack;

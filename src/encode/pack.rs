@@ -7,6 +7,7 @@
 
 use super::chunks::{Chunks, Document};
 use super::json::Options;
+use super::limit::Limit;
 use crate::query::{CellRef, Column, ResultPart, Series};
 use rmp::encode as raw;
 
@@ -27,7 +28,7 @@ pub struct Writer {
     open: Option<(Series, List)>,
     messages: Vec<String>,
     error: Option<String>,
-    rows: u64,
+    limit: Limit,
     cut: bool,
     chunks: Option<Chunks>,
 }
@@ -60,7 +61,7 @@ impl Writer {
             open: None,
             messages: Vec::new(),
             error: None,
-            rows: 0,
+            limit: Limit::of(&options),
             cut: false,
             chunks: options.chunk.map(Chunks::new),
         }
@@ -131,15 +132,8 @@ impl Writer {
     }
 
     fn limited(&mut self, series: &Series) {
-        let mut rows = series.rows;
-        if self.options.rows_max > 0 {
-            let left = self.options.rows_max.saturating_sub(self.rows);
-            if left < rows as u64 {
-                rows = left as usize;
-                self.cut = true;
-            }
-        }
-        self.rows += rows as u64;
+        let rows = self.limit.take(series.rows);
+        self.cut = self.limit.is_reached();
         if let Some((_, list)) = &mut self.open {
             write_rows(self.options.epoch_ns, series, 0..rows, list);
         }

@@ -33,6 +33,8 @@ const LATE_SHARE: u64 = 8;
 const LATE_AGE_NS: u64 = 86_400_000_000_000;
 /// Rows merged between two turns of other tasks.
 const STEP_ROWS: usize = 8192;
+/// Days looked at between two turns of other tasks.
+const STEP_DAYS: usize = 512;
 /// How often days are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -83,6 +85,13 @@ struct Job<E: Env> {
     whole: bool,
 }
 
+impl<E: Env> Job<E> {
+    /// All of a day is packed for good.
+    fn packing(place: (PartitionId, i32), sections: &[Section<E>]) -> Job<E> {
+        Job { place, sections: sections.to_vec(), effort: Effort::Pco, whole: true }
+    }
+}
+
 impl<E: Env> Shard<E> {
     /// Packs every day now, however busy; comes back when that is done.
     pub async fn compact(&self) -> Result<(), String> {
@@ -116,21 +125,33 @@ impl<E: Env> Inner<E> {
 
     async fn compact_once(&self) -> Result<(), Trouble> {
         self.unlink_doomed().await?;
-        // A flush that was under way when a partition was dropped may have brought it back.
-        let dropped: Vec<_> = self.dropped_partitions.borrow().iter().copied().collect();
-        self.drop_sections(&dropped).await?;
+        self.forget_dropped().await?;
         if self.manifest.borrow().indexes.len() > INDEX_FILES {
             self.merge_indexes().await?;
         }
         let places: Vec<_> = self.version.borrow().sections.keys().copied().collect();
         // A day that cannot be read must not keep the others from being merged.
         let mut outcome = Ok(());
-        for place in places {
+        for (number, place) in places.into_iter().enumerate() {
             if let Some(job) = self.job_at(place, false) {
                 outcome = outcome.and(self.run_job(job).await);
             }
+            if number % STEP_DAYS == STEP_DAYS - 1 {
+                self.env.yield_now().await;
+            }
         }
         outcome
+    }
+
+    /// What was under way when a partition was dropped may have brought it back.
+    async fn forget_dropped(&self) -> Result<(), Trouble> {
+        let back: Vec<PartitionId> = {
+            let (version, dropped) = (self.version.borrow(), self.dropped_partitions.borrow());
+            self.counters.borrow_mut().written.retain(|id, _| !dropped.contains(id));
+            self.touched.borrow_mut().retain(|place, _| version.sections.contains_key(place));
+            version.sections.keys().map(|(id, _)| *id).filter(|id| dropped.contains(id)).collect()
+        };
+        self.drop_sections(&back).await
     }
 
     /// What there is to do for one day; `now`: pack it whatever its age.
@@ -138,7 +159,8 @@ impl<E: Env> Inner<E> {
         if self.compacting.get() {
             return None;
         }
-        let sections = self.version.borrow().sections.get(&place)?.clone();
+        let version = self.version.borrow();
+        let sections = version.sections.get(&place)?;
         let manifest = self.manifest.borrow();
         let is_packed =
             |section: &Section<E>| manifest.packed.contains(&section.reader.ident().file_id);
@@ -148,17 +170,17 @@ impl<E: Env> Inner<E> {
         let quiet = u128::from(age_ns) >= self.options.compact_idle.as_nanos();
         let Some(first_light) = light else {
             let several = sections.len() > 1 && (now || quiet);
-            return several.then_some(Job { place, sections, effort: Effort::Pco, whole: true });
+            return several.then(|| Job::packing(place, sections));
         };
         let bytes = |all: &[Section<E>]| all.iter().map(|s| s.meta.bytes).sum::<u64>();
         let (packed, late) = sections.split_at_checked(first_light)?;
         let worth = bytes(late) * LATE_SHARE >= bytes(packed) || age_ns >= LATE_AGE_NS;
         if now || (quiet && worth) {
-            return Some(Job { place, sections, effort: Effort::Pco, whole: true });
+            return Some(Job::packing(place, sections));
         }
-        let (sections, whole) = (late.to_vec(), packed.is_empty());
-        let many = sections.len() >= LIGHT_SECTIONS;
-        many.then_some(Job { place, sections, effort: Effort::Light, whole })
+        let many = late.len() >= LIGHT_SECTIONS;
+        let whole = packed.is_empty();
+        many.then(|| Job { place, sections: late.to_vec(), effort: Effort::Light, whole })
     }
 
     async fn run_job(&self, job: Job<E>) -> Result<(), Trouble> {

@@ -8,7 +8,7 @@ use super::{Options, Shard, WriteError};
 use crate::env::sim::{CutMode, Kind, ROOT, Sim, SimEnv, test};
 use crate::env::{Disk, Env};
 use crate::model::{DbId, ShardId, TimeRange};
-use futures_lite::future::or;
+use futures_lite::future::{or, poll_once};
 use roaring::RoaringBitmap;
 use std::path::Path;
 use std::time::Duration;
@@ -176,6 +176,36 @@ fn r2_rows_of_a_frozen_head_keep_their_series() {
         assert_eq!(shard.partitions(), [crate::model::PartitionId(1)]);
         let without = super::scan::without_rows(&shard, RoaringBitmap::from_iter([0u32])).await;
         assert!(without.is_empty());
+    })
+    .unwrap();
+}
+
+/// What was written to a partition stayed in a map after the partition was dropped, for ever.
+#[test]
+fn r3_nothing_is_remembered_of_a_dropped_partition() {
+    test(17, |env| async move {
+        let shard = open(&env).await;
+        let partition = crate::model::PartitionId(1);
+        run_step(&shard, &rows(1, 5)).await;
+        run_step(&shard, &Step::Flush).await;
+        let (late, second) = (rows(2, 5), rows(1, 9));
+        let Step::Write(late) = late else { unreachable!() };
+        run_step(&shard, &second).await;
+        // One write is under way when the partition goes, another comes behind.
+        let mut write = std::pin::pin!(shard.write(super::life_tests::request(&late)));
+        while !shard.inner.log.is_busy() {
+            assert!(poll_once(&mut write).await.is_none());
+            env.yield_now().await;
+        }
+        shard.drop_partitions(&[partition]).await.unwrap();
+        assert!(write.await.is_ok());
+        let refused = shard.write(super::life_tests::request(&late)).await;
+        assert_eq!(refused.err(), Some(WriteError::Stale));
+        run_step(&shard, &Step::Flush).await;
+        env.sleep(Duration::from_secs(3)).await;
+        assert_eq!(shard.gauges().partitions.len(), 0, "{:?}", shard.gauges().partitions);
+        assert!(shard.inner.touched.borrow().is_empty() && shard.partitions().is_empty());
+        assert_eq!(shard.counters().points, 19);
     })
     .unwrap();
 }

@@ -5,10 +5,10 @@
 use super::answer;
 use crate::api::front::Front;
 use crate::api::gzip::{self, Inflater, Trouble};
+use crate::api::parts::{self, CutShort};
 use crate::api::reply::Reply;
 use crate::api::routes::Head;
 use crate::env::Env;
-use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
 
@@ -24,7 +24,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut bytes = Vec::new();
-    while let Some(part) = next(&mut body).await? {
+    while let Some(part) = parts::next(&mut body).await? {
         if bytes.len() + part.len() > bytes_max {
             return Err(too_large());
         }
@@ -48,21 +48,9 @@ pub fn is_packed(head: &Head) -> bool {
         || kind.eq_ignore_ascii_case("application/gzip")
 }
 
-/// The next bytes of a body; `None` at its end.
-pub async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Reply>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    loop {
-        match body.frame().await {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Ok(Some(bytes));
-                }
-            }
-            Some(Err(_)) => return Err(answer::error(StatusCode::BAD_REQUEST, "unexpected EOF")),
-        }
+impl From<CutShort> for Reply {
+    fn from(error: CutShort) -> Reply {
+        answer::error(StatusCode::BAD_REQUEST, &error.to_string())
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Call, answer, body};
 use crate::api::front::Front;
 use crate::api::gzip::{self, Inflater};
 use crate::api::ingest::{IngestError, NAMES_MAX, SLICE_BYTES, Stored, TRIES_MAX};
+use crate::api::parts;
 use crate::api::reply::{self, Reply};
 use crate::env::Env;
 use crate::model::{DbId, PolicyId};
@@ -123,7 +124,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut bytes = front.take_body();
-    while let Some(part) = body::next(&mut sent).await? {
+    while let Some(part) = parts::next(&mut sent).await? {
         if (bytes.len() + part.len()) as u64 > limit {
             return Err(body::too_large());
         }
@@ -147,7 +148,7 @@ where
 {
     let mut inflater = Inflater::new(front.take_body(), front.config().http_max_inflated_size.0);
     let mut taken = 0u64;
-    while let Some(part) = body::next(&mut sent).await? {
+    while let Some(part) = parts::next(&mut sent).await? {
         taken += part.len() as u64;
         if taken > limit {
             return Err(body::too_large());
