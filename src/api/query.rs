@@ -27,7 +27,7 @@ use std::time::Duration;
 /// Answers are handed to the connection in pieces of this size (bytes).
 const PIECE_BYTES: usize = 64 << 10;
 /// Time that a query computes on this core between two turns of other tasks, at most (ns).
-const SLICE_NS: u64 = 250_000;
+const SLICE_NS: u64 = 50_000;
 /// A longer text takes longer to parse than a core should be busy at a stretch (bytes).
 const LONG_BYTES: usize = 32 << 10;
 /// Rows of a chunk when the request does not say.

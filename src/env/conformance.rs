@@ -139,7 +139,7 @@ async fn names<E: Env>(env: &E, dir: &Path) {
 async fn open_modes<E: Env>(env: &E, dir: &Path) {
     let disk = env.disk();
     let path = dir.join("modes");
-    for how in [Open::Read, Open::Write] {
+    for how in [Open::Read, Open::Write, Open::WriteThrough] {
         assert_eq!(disk.open(&path, how).await.err().unwrap().kind(), ErrorKind::NotFound);
     }
     fill(disk, &path, 1).await;
@@ -151,10 +151,14 @@ async fn open_modes<E: Env>(env: &E, dir: &Path) {
     assert!(reader.write_at(0, reader.buffer(BLOCK_BYTES)).await.is_err());
     assert!(reader.truncate(0).await.is_err());
 
-    let writer = disk.open(&path, Open::Write).await.unwrap();
-    writer.write_at(0, writer.buffer(BLOCK_BYTES)).await.unwrap();
-    assert_eq!(reader.read_at(10, 1).await.unwrap()[0], 0);
-    drop((reader, writer));
+    for (byte, how) in [(3, Open::Write), (4, Open::WriteThrough)] {
+        let writer = disk.open(&path, how).await.unwrap();
+        let mut buffer = writer.buffer(BLOCK_BYTES);
+        buffer.fill(byte);
+        writer.write_at(0, buffer).await.unwrap();
+        assert_eq!(reader.read_at(10, 1).await.unwrap()[0], byte);
+    }
+    drop(reader);
     disk.remove(&path).await.unwrap();
 }
 

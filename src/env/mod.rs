@@ -87,7 +87,8 @@ pub trait Task<T>: 'static {
 }
 
 /// The files of one core. Paths are absolute. A created, renamed or removed name is durable only
-/// after `sync_dir` of its folder; written bytes only after `File::sync`.
+/// after `sync_dir` of its folder; written bytes only after `File::sync`, or when `WriteThrough` wrote
+/// them.
 pub trait Disk: Clone + 'static {
     type File: File;
 
@@ -121,6 +122,9 @@ pub enum Open {
     Read,
     /// Must exist; reads and writes.
     Write,
+    /// As `Write`; each write is durable when it comes back. One call where `Write` needs two, so
+    /// a commit waits once for the core and once for the disk.
+    WriteThrough,
     /// Must not exist; reads and writes.
     Create,
 }

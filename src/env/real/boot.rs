@@ -15,7 +15,7 @@ use glommio::{
 };
 
 use super::file::system_error;
-use super::{RealEnv, awake};
+use super::{RealEnv, awake, processor};
 use crate::env::{Env, Queue, Task};
 
 /// Entries of each of the three rings of a core. More calls than that wait in the executor.
@@ -81,6 +81,7 @@ where
         .preempt_timer(PREEMPT_INTERVAL)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
         .spawn(move || async move {
+            processor::shorten_slices();
             let env = RealEnv::new()?;
             let own = env.clone();
             env.spawn(Queue::Ingest, awake::beat(beat, move || own.beat())).detach();

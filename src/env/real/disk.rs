@@ -110,6 +110,9 @@ impl Disk for RealDisk {
         self.ensure_probed(path, &found).await?;
         let mut options = OpenOptions::new();
         options.read(true).write(how != Open::Read).create_new(how == Open::Create);
+        if how == Open::WriteThrough {
+            options.custom_flags(libc::O_DSYNC);
+        }
         let file = options.dma_open(path).await.map_err(system_error)?;
         let mut probed = self.probed.borrow_mut();
         if !probed.contains(&found.device) {

@@ -19,6 +19,7 @@ mod awake;
 mod boot;
 mod disk;
 mod file;
+mod processor;
 pub mod tasks;
 #[cfg(test)]
 mod tests;

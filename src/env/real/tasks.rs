@@ -4,7 +4,8 @@
 //! thread to read. The entries of a place and a core are made once and stay; a core writes its
 //! own with plain stores, so counting costs what it costs in a thread of its own.
 
-use super::turns::Turns;
+use super::processor;
+use super::turns::{self, Turns};
 use crate::env::Queue;
 use std::cell::RefCell;
 use std::future::Future;
@@ -31,6 +32,8 @@ pub struct Core {
     /// Turns that took too long, and their time.
     stalls: AtomicU64,
     stall_ns: AtomicU64,
+    /// When other threads last had a turn of the processor (`turns::now_ns`).
+    gave_way: AtomicU64,
     /// 1 once its executor has ended.
     ended: AtomicU64,
     places: Mutex<Vec<&'static Spawned>>,
@@ -89,6 +92,15 @@ impl Core {
         lock(&self.places).iter().map(|spawned| spawned.live()).sum()
     }
 
+    /// Lets other threads have the processor, unless they had it a moment ago.
+    fn give_way(&self) {
+        let now = turns::now_ns();
+        if now.saturating_sub(self.gave_way.load(Ordering::Relaxed)) >= processor::GIVE_WAY_NS {
+            processor::give_way();
+            self.gave_way.store(turns::now_ns(), Ordering::Relaxed);
+        }
+    }
+
     /// Says that the executor got on.
     pub(super) fn beat(&self) {
         add(&self.beats, 1);
@@ -131,6 +143,7 @@ impl Register {
             beats: AtomicU64::new(0),
             stalls: AtomicU64::new(0),
             stall_ns: AtomicU64::new(0),
+            gave_way: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             places: Mutex::default(),
             noted: Turns::default(),
@@ -202,6 +215,9 @@ impl<F: Future> Future for Counted<F> {
         if let Some(begin) = begin {
             guard.core.noted.end(begin, guard.spawned);
         }
+        if guard.spawned.queue != Queue::Ingest {
+            guard.core.give_way();
+        }
         polled
     }
 }
@@ -227,5 +243,21 @@ mod tests {
         assert!(cores().iter().any(|core| core.thread == thread));
         drop((other, register));
         assert!(cores().iter().all(|core| core.thread != thread));
+    }
+
+    #[test]
+    fn other_threads_have_a_turn_after_a_long_query_and_not_after_ingest() {
+        let register = Register::new();
+        let place = Location::caller();
+        let given = || register.core.gave_way.load(Ordering::Relaxed);
+        let busy = || async {
+            let end = turns::now_ns() + 2 * processor::GIVE_WAY_NS;
+            while turns::now_ns() < end {}
+        };
+        futures_lite::future::block_on(register.enter(place, Queue::Ingest, busy()));
+        assert_eq!(given(), 0);
+        let begin = turns::now_ns();
+        futures_lite::future::block_on(register.enter(place, Queue::Query, busy()));
+        assert!(given() > begin);
     }
 }

@@ -42,6 +42,37 @@ fn keeps_the_promises_of_every_environment() {
     }
 }
 
+/// Whether the kernel makes what is written to a path durable at once; of the one descriptor that
+/// this process has of it.
+fn writes_through(path: &Path) -> bool {
+    let is_it = |number: &String| {
+        std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|target| target == path)
+    };
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let number = numbers.collect::<Vec<_>>().into_iter().find(is_it).unwrap();
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_DSYNC != 0
+}
+
+#[test]
+fn a_file_is_written_through_only_when_asked() {
+    for folder in folders() {
+        let dir = folder.path().canonicalize().unwrap();
+        on_core(|env| async move {
+            for (how, expected) in [(Open::Write, false), (Open::WriteThrough, true)] {
+                let path = dir.join(format!("{how:?}"));
+                std::fs::write(&path, [1; BLOCK_BYTES]).unwrap();
+                let file = env.disk().open(&path, how).await.unwrap();
+                assert_eq!(writes_through(&path), expected);
+                drop(file);
+            }
+        })
+        .unwrap();
+    }
+}
+
 #[test]
 fn an_empty_first_file_does_not_break_reads() {
     for folder in folders() {

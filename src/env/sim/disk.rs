@@ -109,7 +109,7 @@ impl Disk for SimDisk {
     async fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {
         absolute(path)?;
         match self.call(Op::Open { path: path.to_path_buf(), how }).await? {
-            Reply::File(id) => Ok(SimFile { id, writable: how != Open::Read, disk: self.clone() }),
+            Reply::File(id) => Ok(SimFile { id, how, disk: self.clone() }),
             _ => Err(errno(libc::EIO)),
         }
     }
@@ -153,13 +153,13 @@ impl Disk for SimDisk {
 /// An open file of the simulated disk.
 pub struct SimFile {
     id: FileId,
-    writable: bool,
+    how: Open,
     disk: SimDisk,
 }
 
 impl SimFile {
     fn writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(errno(libc::EBADF)) }
+        if self.how == Open::Read { Err(errno(libc::EBADF)) } else { Ok(()) }
     }
 }
 
@@ -189,7 +189,9 @@ impl File for SimFile {
         if !aligned(offset) || !aligned(buffer.len() as u64) {
             return Err(errno(libc::EINVAL));
         }
-        self.disk.change(Op::Write { id: self.id, offset, bytes: buffer[..].into() }).await
+        self.disk.change(Op::Write { id: self.id, offset, bytes: buffer[..].into() }).await?;
+        // A cut or a failure may come between the two, as between a disk's write and its flush.
+        if self.how == Open::WriteThrough { self.sync().await } else { Ok(()) }
     }
 
     async fn sync(&self) -> io::Result<()> {

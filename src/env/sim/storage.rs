@@ -173,8 +173,10 @@ impl Storage {
         let id = match (how, found) {
             (Open::Create, Some(_)) => return Err(errno(libc::EEXIST)),
             (Open::Create, None) => self.create(path)?,
-            (Open::Read | Open::Write, Some(id)) => id,
-            (Open::Read | Open::Write, None) => return Err(errno(libc::ENOENT)),
+            (Open::Read | Open::Write | Open::WriteThrough, Some(id)) => id,
+            (Open::Read | Open::Write | Open::WriteThrough, None) => {
+                return Err(errno(libc::ENOENT));
+            }
         };
         self.inode(id)?.handles += 1;
         Ok(id)

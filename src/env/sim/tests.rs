@@ -181,6 +181,26 @@ fn names_need_their_folder_synced() {
 }
 
 #[test]
+fn what_is_written_through_needs_no_sync() {
+    let sim = Sim::new(5);
+    let env = sim.env(0);
+    let disk = env.disk();
+    sim.run(async {
+        drop(durable_file(&env, "f").await);
+        let first = || disk.power_cut(CutMode::DropAll).read(&at("f")).unwrap()[0];
+        let file = disk.open(&at("f"), Open::Write).await.unwrap();
+        put(&file, 0, 2).await.unwrap();
+        assert_eq!(first(), 1);
+        let file = disk.open(&at("f"), Open::WriteThrough).await.unwrap();
+        put(&file, 0, 3).await.unwrap();
+        assert_eq!(first(), 3);
+        disk.fail_nth(1, Kind::Sync, libc::EIO);
+        assert!(put(&file, 0, 4).await.is_err(), "a write that is not durable has failed");
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_folder_is_lost_with_all_it_holds() {
     let sim = Sim::new(5);
     let env = sim.env(0);

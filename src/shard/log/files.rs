@@ -10,6 +10,7 @@
 use super::LogError;
 use super::frame::{self, BLOCK, Place};
 use crate::env::{BLOCK_BYTES, Disk, Env, File, Open};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Zeros are written in pieces of this size: large enough for full bandwidth, small enough not to
@@ -39,40 +40,43 @@ pub(super) fn number_of(name: &str) -> Option<u64> {
     (format!("log-{number:06}") == name).then_some(number)
 }
 
-/// Makes a file of `size` bytes, without a header yet. On an error it is removed again.
+/// Makes a file of `size` bytes, without a header yet, and opens it as commits need it. On an
+/// error it is removed again.
 pub(super) async fn create<E: Env>(
     env: &E,
     dir: &Path,
     number: u64,
     size: u64,
+    how: Open,
 ) -> Result<LogFile<E>, LogError> {
     let path = path_of(dir, number);
     let file = env.disk().open(&path, Open::Create).await.map_err(|e| LogError::io(&path, e))?;
-    let log_file = LogFile { number, path, file, size };
-    let made = match prewrite(&log_file).await {
-        Ok(()) => env.disk().sync_dir(dir).await.map_err(|e| LogError::io(dir, e)),
-        Err(error) => Err(error),
+    let made = async {
+        prewrite::<E>(&file, size).await?;
+        drop(file);
+        env.disk().sync_dir(dir).await?;
+        env.disk().open(&path, how).await
     };
-    if let Err(error) = made {
-        // It holds nothing, so a name that stays does no harm: the next start removes it.
-        let _ = env.disk().remove(&log_file.path).await;
-        return Err(error);
+    match made.await {
+        Ok(file) => Ok(LogFile { number, path, file, size }),
+        Err(error) => {
+            // It holds nothing, so a name that stays does no harm: the next start removes it.
+            let _ = env.disk().remove(&path).await;
+            Err(LogError::io(&path, error))
+        }
     }
-    Ok(log_file)
 }
 
-/// Reserves the file's blocks, fills them with zeros and makes them durable.
-async fn prewrite<E: Env>(log_file: &LogFile<E>) -> Result<(), LogError> {
-    let fail = |error| LogError::io(&log_file.path, error);
-    log_file.file.preallocate(log_file.size).await.map_err(fail)?;
+/// Reserves a file's blocks, fills them with zeros and makes them durable.
+async fn prewrite<E: Env>(file: &FileOf<E>, size: u64) -> io::Result<()> {
+    file.preallocate(size).await?;
     let mut offset = 0;
-    while offset < log_file.size {
-        let len = PREWRITE_BYTES.min(log_file.size - offset);
-        let zeros = log_file.file.buffer(len as usize);
-        log_file.file.write_at(offset, zeros).await.map_err(fail)?;
+    while offset < size {
+        let len = PREWRITE_BYTES.min(size - offset);
+        file.write_at(offset, file.buffer(len as usize)).await?;
         offset += len;
     }
-    log_file.file.sync().await.map_err(fail)
+    file.sync().await
 }
 
 /// Gives the file a generation of its own: from here on no earlier commit in it verifies.

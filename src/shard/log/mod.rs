@@ -31,6 +31,7 @@ pub use recover::{Lost, Origin, Recovered, Torn, check, recover};
 pub(crate) use walk::Reader;
 pub use writer::{Stats, Writer};
 
+use crate::env::Open;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +48,13 @@ pub enum SyncPolicy {
     Interval(Duration),
     /// After it is written; the disk decides when it is durable. Full files are synced.
     Never,
+}
+
+impl SyncPolicy {
+    /// How files are opened that commits go to.
+    fn open(self) -> Open {
+        if self == SyncPolicy::Always { Open::WriteThrough } else { Open::Write }
+    }
 }
 
 /// How the log is kept.

@@ -20,7 +20,7 @@ use super::frame::{self, FIRST_COMMIT, FileHeader, Head, Identity, Place};
 use super::walk::{Found, Next, Reader, Spot, Walk};
 use super::writer::{Full, Spare, Start, Writer};
 use super::{LogError, Options, Record};
-use crate::env::{BLOCK_BYTES, Disk, Env, File, Open};
+use crate::env::{BLOCK_BYTES, Disk, Env, File};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -184,7 +184,7 @@ async fn open_files<E: Env>(
         opened.next_number = opened.next_number.max(number.saturating_add(1));
         let path = path_of(dir, number);
         let fail = |error| LogError::io(&path, error);
-        let file = env.disk().open(&path, Open::Write).await.map_err(fail)?;
+        let file = env.disk().open(&path, options.sync.open()).await.map_err(fail)?;
         let size = file.size().await.map_err(fail)?;
         let header = file.read_at(0, BLOCK_BYTES).await.map_err(fail)?;
         let mut reader = Reader::new(&file, &path, size);
@@ -433,7 +433,8 @@ impl<E: Env> Files<E> {
         let mut next_number = self.next_number;
         if spares.is_empty() {
             let bytes = options.first_file_bytes;
-            let made = files::create(env, origin.dir, next_number, bytes).await;
+            let how = options.sync.open();
+            let made = files::create(env, origin.dir, next_number, bytes, how).await;
             let file = Rc::new(made.map_err(full_or)?);
             files::ready(&file, place, next_generation).await?;
             spares.push_back(Spare { file, generation: next_generation });

@@ -214,10 +214,8 @@ impl<E: Env> Writer<E> {
         flight.writing = true;
         let mut buffer = file.file.buffer(bytes as usize);
         frame::put_commit(&inner.place, offset, &head, records, &mut buffer);
-        let mut done = file.file.write_at(offset, buffer).await;
-        if done.is_ok() && inner.options.sync == SyncPolicy::Always {
-            done = file.file.sync().await;
-        }
+        // Durable at once where the policy says so: the file was opened that way.
+        let done = file.file.write_at(offset, buffer).await;
         flight.writing = false;
         done.map_err(|error| inner.fail(LogError::io(&file.path, error)))?;
         inner.landed(&head, bytes);
@@ -515,8 +513,8 @@ impl<E: Env> Inner<E> {
             Some(file) if keep && file.size == self.options.file_bytes => file,
             Some(file) => return files::remove(&self.env, &self.dir, &file.path).await,
             None => {
-                let bytes = self.options.file_bytes;
-                Rc::new(files::create(&self.env, &self.dir, number, bytes).await?)
+                let (bytes, how) = (self.options.file_bytes, self.options.sync.open());
+                Rc::new(files::create(&self.env, &self.dir, number, bytes, how).await?)
             }
         };
         files::ready(&file, &self.place, generation).await?;

@@ -8,7 +8,7 @@ use std::cell::Cell;
 /// Rows worked on between two turns of other tasks, at most.
 const SLICE_ROWS: u64 = 8192;
 /// Time between two turns of other tasks, at most, where the work is not in rows (ns).
-const SLICE_NS: u64 = 250_000;
+const SLICE_NS: u64 = 50_000;
 
 /// Watches one scan.
 pub struct Guard<'a, E: Env, C: Fn() -> bool> {
