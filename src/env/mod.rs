@@ -87,8 +87,8 @@ pub trait Task<T>: 'static {
 }
 
 /// The files of one core. Paths are absolute. A created, renamed or removed name is durable only
-/// after `sync_dir` of its folder; written bytes only after `File::sync`, or when `WriteThrough` wrote
-/// them.
+/// after `sync_dir` of its folder; written bytes only after `File::sync`, or at once in a file
+/// opened by `Open::WriteThrough`.
 pub trait Disk: Clone + 'static {
     type File: File;
 
