@@ -136,6 +136,38 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Appends the rows `ranges` of the pages to `out`, which has the chunk's type, where that can
+    /// be done for less than decoding the pages; else says false and does nothing. After an error
+    /// `out` must be dropped.
+    pub fn pick(
+        &self,
+        pages: Range<usize>,
+        ranges: &[Range<u32>],
+        out: &mut Column,
+    ) -> Result<bool, CodecError> {
+        let pages = self.wanted(pages)?;
+        if out.values.kind() != self.kind {
+            return Err(OTHER_TYPE);
+        }
+        let light = matches!(self.coding, Coding::Light | Coding::ScaledLight);
+        if !light || pages.iter().any(|page| page.present < page.rows) {
+            return Ok(false);
+        }
+        let before = out.values.len();
+        let power = self.power;
+        match &mut out.values {
+            Values::Integer(values) => pick(pages, ranges, |value| values.push(value))?,
+            Values::Unsigned(values) => pick(pages, ranges, |value| values.push(value as u64))?,
+            Values::Float(values) => {
+                pick(pages, ranges, |value| values.push(scale::to_float(value, power)))?;
+            }
+            _ => return Ok(false),
+        }
+        let picked = out.values.len() - before;
+        present::append_validity(&mut out.validity, before, None, picked);
+        Ok(true)
+    }
+
     /// Appends the times of the pages. After an error `out` must be dropped.
     pub fn decode_times(&self, pages: Range<usize>, out: &mut Vec<i64>) -> Result<(), CodecError> {
         if self.kind != FieldType::Integer {
@@ -311,6 +343,20 @@ fn fill<T: Copy + Default>(
         }
     }
     Ok(())
+}
+
+/// Gives the values of the rows `ranges` of light pages without nulls to `take_value`.
+fn pick(
+    pages: &[Page],
+    ranges: &[Range<u32>],
+    mut take_value: impl FnMut(i64),
+) -> Result<(), CodecError> {
+    let rows = ranges.iter().flat_map(|range| range.start as usize..range.end as usize);
+    let mut rows = rows.peekable();
+    for page in pages {
+        light::pick(page.bytes, page.rows, page.start, &mut rows, &mut take_value)?;
+    }
+    if rows.peek().is_none() { Ok(()) } else { Err(CodecError::Malformed("no such row")) }
 }
 
 fn get_booleans(body: &[u8], rows: &mut [bool]) -> Result<(), CodecError> {

@@ -83,6 +83,36 @@ proptest! {
     }
 
     #[test]
+    fn picked_rows_are_those_of_the_whole(
+        kind in kinds(), rows in 1..3000usize, seed in any::<u64>(), effort in efforts(),
+        nulls in any::<bool>(), starts in proptest::collection::btree_map(0..3000u32, 1..4u32, 1..20),
+    ) {
+        let mut column = column(kind, rows, seed);
+        if !nulls {
+            column.validity = None;
+        }
+        let pages = cut(rows, seed ^ 1);
+        let bytes = encoded(&column, &pages, effort);
+        let reader = Reader::open(&bytes).unwrap();
+        let mut ranges: Vec<std::ops::Range<u32>> = Vec::new();
+        for (start, len) in starts {
+            let start = start.max(ranges.last().map_or(0, |last| last.end));
+            let range = start..(start + len).min(rows as u32);
+            ranges.extend((!range.is_empty()).then_some(range));
+        }
+        let mut out = Column::empty(column.id);
+        let first = ranges.first().map_or(0, |range| range.start as usize);
+        let page = (0..pages.len()).find(|page| reader.page_rows(*page).contains(&first));
+        let light = matches!(kind, FieldType::Integer | FieldType::Unsigned);
+        let picked = reader.pick(page.unwrap_or(0)..pages.len(), &ranges, &mut out).unwrap();
+        prop_assert!(picked || nulls || !light || effort == Effort::Pco);
+        let model = rows_of(&column);
+        let expected = ranges.into_iter().flatten().map(|row| model[row as usize].clone());
+        let expected: Vec<String> = if picked { expected.collect() } else { Vec::new() };
+        prop_assert_eq!(rows_of(&out), expected);
+    }
+
+    #[test]
     fn times_are_an_integer_column(
         rows in row_counts(), seed in any::<u64>(), effort in efforts()
     ) {

@@ -192,6 +192,9 @@ fn decode_times(bytes: &[u8], wanted: Range<u32>, out: &mut Vec<i64>) -> Result<
     Ok(reader.page_rows(first).start as u32)
 }
 
+/// Where no more than one row in so many is wanted, the rows are picked out of their pages.
+const PICKED_SHARE: usize = 16;
+
 /// Decodes the rows `ranges` of an encoded column of a chunk of `rows` rows, appending them to
 /// `out`. Gives the number of values decoded.
 pub fn column(
@@ -221,6 +224,12 @@ pub fn column(
             && *range == group.rows
         {
             reader.decode(group.pages, out).map_err(|_| FAULT)?;
+            continue;
+        }
+        let wanted: usize = group.ranges.iter().map(|range| range.len()).sum();
+        if wanted <= group_rows / PICKED_SHARE
+            && reader.pick(group.pages.clone(), group.ranges, out).map_err(|_| FAULT)?
+        {
             continue;
         }
         scratch = Column { values: emptied(scratch.values), validity: None, ..scratch };
