@@ -51,7 +51,9 @@ pub async fn run(args: Args) -> Result<(), String> {
     let pace = Pace { rate: args.rate, seconds: args.seconds };
     let done = sender.run(pace, &timeline).await?;
     let mut report = Report::new("ingest", timeline);
-    report.tables.push(Table::ingest("ingest", &done));
+    let table = Table::ingest("ingest", &done);
+    report.headlines_of(&table);
+    report.tables.push(table);
     report.latencies.push(("ingest".to_owned(), done.progress.latency_us.clone()));
     report.give(output)?;
     if let Some(error) = &done.progress.first_error {

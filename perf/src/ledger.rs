@@ -6,7 +6,7 @@
 
 use crate::send::Flags;
 use crate::workload::encode::Protocol;
-use crate::workload::{Kind, Set, Shape};
+use crate::workload::{Kind, Set, Shape, Steps};
 use clap::ValueEnum;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -62,8 +62,8 @@ fn head(protocol: Protocol, shape: &Shape, batch: u32, db: &str) -> Value {
     let db = if protocol == Protocol::Kairos { "kairosdb" } else { db };
     serde_json::json!({
         "protocol": name(&protocol), "batch": batch, "db": db,
-        "workload": name(&shape.workload), "kind": name(&shape.kind), "hosts": shape.hosts,
-        "fields": shape.fields, "points": shape.points, "step": shape.step, "start": shape.start,
+        "workload": name(&shape.workload), "kind": name(&shape.kind),
+        "steps": name(&shape.steps), "hosts": shape.hosts, "fields": shape.fields, "points": shape.points, "step": shape.step, "start": shape.start,
         "seed": shape.seed, "out_of_order": shape.out_of_order, "duplicates": shape.duplicates,
         "churn": shape.churn,
     })
@@ -99,6 +99,7 @@ fn parse(head: &Value, acknowledged: BTreeSet<u64>) -> Option<Ledgered> {
     let shape = Shape {
         workload: Set::from_str(text("workload")?, true).ok()?,
         kind: Kind::from_str(text("kind")?, true).ok()?,
+        steps: Steps::from_str(text("steps")?, true).ok()?,
         hosts: number("hosts")?.try_into().ok()?,
         fields: number("fields")?.try_into().ok()?,
         points: number("points")?.try_into().ok()?,
@@ -126,8 +127,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_a_cut_number_is_not() {
         let path = std::env::temp_dir().join(format!("ringtail-ledger-{}", std::process::id()));
-        let shape =
-            shape("--workload iot --churn 0.5 --duplicates 0.25 --seed 18446744073709551615");
+        let shape = shape(
+            "--workload iot --steps normal --churn 0.5 --duplicates 0.25 --seed 18446744073709551615",
+        );
         let mut ledger = Ledger::begin(&path, &head(Protocol::Influx, &shape, 7, "d")).unwrap();
         for number in [0, 5, 3] {
             ledger.note(number).unwrap();

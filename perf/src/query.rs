@@ -3,14 +3,15 @@
 //! In: the shape of the loaded data. Out: a line per question: latency percentiles, CPU
 //! milliseconds a query, bytes of the answers.
 
-use crate::progress::{Progress, Timeline, ms};
+use crate::asking::{Asked, Asking};
+use crate::progress::{Timeline, ms};
 use crate::queries::{self, Language};
-use crate::report::{Output, Report, Table};
+use crate::report::{Output, Report, Table, number};
 use crate::target::Target;
-use crate::workload::{Random, Shape};
-use std::cell::{Cell, RefCell};
+use crate::workload::Shape;
+use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Flags of `query`.
 #[derive(Clone, clap::Args)]
@@ -31,6 +32,7 @@ pub struct Args {
     /// At most so many seconds for each.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Connections that ask side by side.
     #[arg(long, default_value_t = 1)]
     connections: usize,
     /// Queries a second, together; 0 = the next when the last is answered.
@@ -40,75 +42,23 @@ pub struct Args {
     output: Output,
 }
 
-/// What is asked, shared by the connections that ask.
-pub struct Asking {
-    pub target: Target,
-    pub shape: Shape,
-    pub language: Language,
-    /// Asked in turn.
-    pub names: Vec<String>,
-    pub rate: f64,
-    pub count: u64,
-    /// When to ask no more.
-    pub end: Instant,
-    /// By name: counts and latencies. A "value" is a query here.
-    pub done: Vec<Rc<RefCell<Progress>>>,
-    pub bytes: Cell<u64>,
-    pub asked: Cell<u64>,
-    pub started: Instant,
-    pub random: RefCell<Random>,
-}
-
-impl Asking {
-    /// Asks until the count, the time, or `stop` says enough.
-    ///
-    /// # Errors
-    /// The server cannot be reached or refuses a statement; a name that no question has.
-    pub async fn ask(self: Rc<Self>, stop: Rc<Cell<bool>>) -> Result<(), String> {
-        let mut client = self.target.client().await?;
-        loop {
-            let at = self.asked.get();
-            let due = match self.rate > 0.0 {
-                true => self.started + Duration::from_secs_f64(at as f64 / self.rate),
-                false => Instant::now(),
-            };
-            if stop.get() || at >= self.count || due >= self.end {
-                return Ok(());
-            }
-            self.asked.set(at + 1);
-            let turn = at as usize % self.names.len().max(1);
-            let Some((name, done)) = self.names.get(turn).zip(self.done.get(turn)) else {
-                return Ok(());
-            };
-            if let Some(left) = due.checked_duration_since(Instant::now()) {
-                monoio::time::sleep(left).await;
-            }
-            let bytes = self.one(&mut client, name).await?;
-            self.bytes.set(self.bytes.get() + bytes);
-            done.borrow_mut().done(1, due.elapsed(), Ok(()));
-        }
-    }
-
-    async fn one(&self, client: &mut crate::http::Client, name: &str) -> Result<u64, String> {
-        let random = self.random.borrow_mut().draw() >> 20;
-        let Target { db, .. } = &self.target;
-        let question = queries::question(self.language, name, db, &self.shape, random);
-        let question = question.ok_or_else(|| format!("no question is called {name}"))?;
-        let fields: Vec<_> = question.fields.iter().map(|(name, v)| (*name, v.as_str())).collect();
-        Ok(client.form(question.path, &fields).await?.len() as u64)
-    }
-}
+const COLUMNS: [&str; 6] = ["count", "p50 ms", "p99 ms", "mean ms", "CPU ms", "bytes"];
 
 /// The names that were asked for.
 ///
 /// # Errors
-/// The data has no measurement `cpu`.
+/// There are no questions about the data, or none of such a name.
 pub fn names(types: &[String], shape: &Shape) -> Result<Vec<String>, String> {
-    if !queries::fits(shape) {
-        return Err("the questions are about the workloads cpu and devops".to_owned());
+    let known = queries::names(shape);
+    if known.is_empty() {
+        return Err("the questions are about the workloads cpu, devops and iot".to_owned());
+    }
+    if let Some(name) = types.iter().find(|name| !known.contains(&name.as_str())) {
+        let known = known.join(", ");
+        return Err(format!("no question about this workload is called {name}; there are {known}"));
     }
     Ok(match types {
-        [] => queries::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        [] => known.iter().map(|name| (*name).to_owned()).collect(),
         some => some.to_vec(),
     })
 }
@@ -118,46 +68,58 @@ pub fn names(types: &[String], shape: &Shape) -> Result<Vec<String>, String> {
 /// # Errors
 /// The server cannot be reached or refuses a statement; a name that no question has.
 pub async fn run(args: Args) -> Result<(), String> {
+    let names = names(&args.types, &args.shape)?;
     let mut report = Report::new("query", Rc::new(Timeline::new(args.target.pid, true)));
+    let wide = names.iter().map(String::len).max().unwrap_or(0) + 2;
     if !args.output.json {
-        println!(
-            "{:<24}{:>8}{:>10}{:>10}{:>10}{:>12}{:>12}",
-            "query", "count", "p50 ms", "p99 ms", "mean ms", "CPU ms", "bytes"
-        );
+        let heads = COLUMNS.map(|name| format!("{name:>10}"));
+        println!("{:<wide$}{}", "query", heads.concat());
     }
-    for name in names(&args.types, &args.shape)? {
-        ask_many(&args, &name, &mut report).await?;
+    let mut table = Table::of("queries", &COLUMNS);
+    for name in names {
+        let (asked, cpu_ms) = ask_many(&args, &name, &mut report).await?;
+        let progress = asked.done.borrow();
+        let (count, latency) = (asked.count(), &progress.latency_us);
+        let (p50, p99, mean) = (ms(latency, 0.5), ms(latency, 0.99), latency.mean() / 1e3);
+        let bytes = asked.bytes.get() / count.max(1);
+        let cells =
+            [(count as f64, 0), (p50, 2), (p99, 2), (mean, 2), (cpu_ms, 3), (bytes as f64, 0)];
+        if args.output.json {
+            let line = serde_json::json!({
+                "query": name, "count": count, "p50_ms": p50, "p99_ms": p99, "mean_ms": mean,
+                "cpu_ms": cpu_ms, "bytes": bytes, "empty": asked.empty.get(),
+            });
+            println!("{line}");
+        } else {
+            let shown = cells.map(|(value, digits)| format!("{:>10}", number(value, digits)));
+            println!("{name:<wide$}{}", shown.concat());
+        }
+        table.cells(&name, cells.to_vec());
+        report.notes.extend(asked.note());
+        report.latencies.push((name, latency.clone()));
     }
+    report.notes.iter().for_each(|note| eprintln!("{note}"));
+    report.tables.push(table);
     report.write_html(&args.output)
 }
 
-async fn ask_many(args: &Args, name: &str, report: &mut Report) -> Result<(), String> {
-    let progress = Rc::new(RefCell::new(Progress::new(0, None)?));
-    let asking = |count| {
-        Rc::new(Asking {
-            target: args.target.clone(),
-            shape: args.shape.clone(),
-            language: args.language,
-            names: vec![name.to_owned()],
-            rate: args.rate,
-            count,
-            end: Instant::now() + Duration::from_secs(args.seconds),
-            done: vec![progress.clone()],
-            bytes: Cell::new(0),
-            asked: Cell::new(0),
-            started: Instant::now(),
-            random: RefCell::new(Random::new(args.shape.seed)),
-        })
+/// Asks one question many times; server CPU in ms a query, no number where it is not known.
+async fn ask_many(args: &Args, name: &str, report: &mut Report) -> Result<(Asked, f64), String> {
+    let asking = |count| -> Result<Rc<Asking>, String> {
+        let time = Duration::from_secs(args.seconds);
+        let names = vec![name.to_owned()];
+        let mut asking = Asking::new(&args.target, &args.shape, args.language, names, time)?;
+        (asking.rate, asking.count) = (args.rate, count);
+        Ok(Rc::new(asking))
     };
     let stop = Rc::new(Cell::new(false));
     // The first one of a kind warms caches and is not counted.
-    asking(1).ask(stop.clone()).await?;
-    *progress.borrow_mut() = Progress::new(0, None)?;
+    asking(1)?.ask(stop.clone()).await?;
+    let asking = asking(args.count)?;
+    let progress = asking.asked.first().ok_or("no question")?.done.clone();
     let before = args.target.usage()?;
     report.timeline.mark(name);
-    let watch = report.timeline.clone().watch(progress.clone(), stop.clone());
-    let watch = monoio::spawn(watch);
-    let asking = asking(args.count);
+    let watch = monoio::spawn(report.timeline.clone().watch(progress, stop.clone()));
     let lines = 0..args.connections.max(1);
     let lines: Vec<_> = lines.map(|_| monoio::spawn(asking.clone().ask(stop.clone()))).collect();
     for line in lines {
@@ -166,24 +128,27 @@ async fn ask_many(args: &Args, name: &str, report: &mut Report) -> Result<(), St
     let after = args.target.usage()?;
     stop.set(true);
     watch.await;
-    let progress = progress.borrow();
-    let count = progress.requests;
+    let asking = Rc::into_inner(asking).ok_or("a connection is still asking")?;
+    let asked = asking.asked.into_iter().next().ok_or("no question")?;
     let cpu_ms = before.zip(after).map_or(f64::NAN, |(before, after)| {
-        (after.cpu_seconds - before.cpu_seconds) * 1e3 / count.max(1) as f64
+        (after.cpu_seconds - before.cpu_seconds) * 1e3 / asked.count().max(1) as f64
     });
-    let latency = &progress.latency_us;
-    let (p50, p99, mean) = (ms(latency, 0.5), ms(latency, 0.99), latency.mean() / 1e3);
-    let bytes = asking.bytes.get() / count.max(1);
-    if args.output.json {
-        let line = serde_json::json!({
-            "query": name, "count": count, "p50_ms": p50, "p99_ms": p99, "mean_ms": mean,
-            "cpu_ms": cpu_ms, "bytes": bytes,
-        });
-        println!("{line}");
-    } else {
-        println!("{name:<24}{count:>8}{p50:>10.2}{p99:>10.2}{mean:>10.2}{cpu_ms:>12.3}{bytes:>12}");
+    Ok((asked, cpu_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::shape;
+
+    #[test]
+    fn names_are_those_of_the_workload() {
+        let of = |types: &[&str], flags: &str| {
+            names(&types.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), &shape(flags))
+        };
+        assert_eq!(of(&[], "").unwrap().len(), 8);
+        assert_eq!(of(&["last-loc"], "--workload iot").unwrap(), ["last-loc"]);
+        assert!(of(&["last-loc"], "").unwrap_err().contains("lastpoint"));
+        assert!(of(&[], "--workload gauges").is_err());
     }
-    report.tables.push(Table::query(name, &progress, cpu_ms, bytes));
-    report.latencies.push((name.to_owned(), latency.clone()));
-    Ok(())
 }

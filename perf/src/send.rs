@@ -29,6 +29,7 @@ pub struct Flags {
     /// Rows a request [default: 5000; of mixed: 1000].
     #[arg(long)]
     pub batch: Option<u32>,
+    /// Connections that send side by side.
     #[arg(long, default_value_t = 4)]
     pub connections: usize,
     /// Send bodies gzipped (influx and kairos).
@@ -67,6 +68,8 @@ pub struct Sender {
     flags: Flags,
     source: RefCell<Source>,
     ledger: RefCell<Option<Ledger>>,
+    /// Values that were accepted in all phases so far.
+    pub accepted: Rc<Cell<u64>>,
 }
 
 struct Phase {
@@ -108,6 +111,7 @@ impl Sender {
         Sender {
             source: RefCell::new(Source::new(&flags.shape, making, flags.prepare << 20)),
             ledger: RefCell::new(ledger),
+            accepted: Rc::default(),
             target: target.clone(),
             flags: flags.clone(),
         }
@@ -159,11 +163,13 @@ impl Sender {
             }
             let values = body.values;
             let outcome = self.write(&mut line, body).await?;
-            let accepted = outcome.is_ok();
-            phase.progress.borrow_mut().done(values, due.elapsed(), outcome);
-            if let (true, Some(ledger)) = (accepted, self.ledger.borrow_mut().as_mut()) {
-                ledger.note(number)?;
+            if outcome.is_ok() {
+                self.accepted.set(self.accepted.get() + values);
+                if let Some(ledger) = self.ledger.borrow_mut().as_mut() {
+                    ledger.note(number)?;
+                }
             }
+            phase.progress.borrow_mut().done(values, due.elapsed(), outcome);
         }
         match line {
             Line::Http(_) => Ok(()),

@@ -15,8 +15,8 @@ pub mod tests;
 use clap::ValueEnum;
 use disorder::{Disorder, Sent};
 pub use random::Random;
-use schema::Moves;
-pub use schema::{Measurement, Schema, Tags};
+pub use schema::{FLEETS, Measurement, Schema, Tags};
+use schema::{Figure, Moves};
 use std::rc::Rc;
 
 /// What values look like where the workload leaves that open.
@@ -32,6 +32,16 @@ pub enum Kind {
     Gauge,
 }
 
+/// How far a value of two decimals or an integer moves from point to point.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Steps {
+    /// Up to 1 either way, all steps alike: 0.96 bytes of news a value with two decimals, 0.2 of
+    /// an integer.
+    Even,
+    /// By the normal distribution with deviation 1, as TSBS has it: 1.08 bytes and 0.27 bytes.
+    Normal,
+}
+
 /// Which measurements there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Set {
@@ -39,7 +49,7 @@ pub enum Set {
     Cpu,
     /// Nine measurements of a server (101 fields).
     Devops,
-    /// Trucks: readings and diagnostics (10 fields).
+    /// Trucks: readings and diagnostics (16 fields).
     Iot,
     /// `--fields` measurements with one field, three tags.
     Gauges,
@@ -54,6 +64,10 @@ pub struct Shape {
     /// What values look like (cpu and gauges).
     #[arg(long, value_enum, default_value = "float2")]
     pub kind: Kind,
+    /// How far values move (float2 and integer of cpu and gauges).
+    #[arg(long, value_enum, default_value = "even")]
+    pub steps: Steps,
+    /// Hosts (or trucks) at any time; each has tags of its own.
     #[arg(long, default_value_t = 4000)]
     pub hosts: u32,
     /// Fields of a host (cpu and gauges).
@@ -68,6 +82,7 @@ pub struct Shape {
     /// Time of the first point (seconds since 1970).
     #[arg(long, default_value_t = 1_700_000_000)]
     pub start: i64,
+    /// The same seed gives the same data.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Share of rows (0 to 1) that are sent one to ten points later than their turn is.
@@ -97,6 +112,8 @@ struct Host {
     tags: Tags,
     /// A list for each measurement.
     extra: Vec<Tags>,
+    /// What its model says of a truck.
+    figures: [i64; 3],
 }
 
 /// The generator's state: the row that comes next.
@@ -239,7 +256,8 @@ impl Workload {
         self.row.values.clear();
         let state = self.values.iter_mut().skip(self.place);
         for (moves, value) in measurement.moves.iter().zip(state) {
-            self.row.values.push(moved(*moves, self.shape.kind, value, &mut self.random));
+            let step = Step { moves: *moves, shape: &self.shape, figures: host.figures };
+            self.row.values.push(step.to(value, &mut self.random));
         }
         self.place += measurement.moves.len();
         self.measurement += 1;
@@ -266,7 +284,8 @@ impl Workload {
         let seed = self.shape.seed;
         let measurements = self.schema.measurements.iter();
         let extra = measurements.map(|measurement| measurement.extra_of(seed, number)).collect();
-        Rc::new(Host { number, tags: self.schema.tags_of(seed, number), extra })
+        let figures = schema::figures_of(seed, number);
+        Rc::new(Host { number, tags: self.schema.tags_of(seed, number), extra, figures })
     }
 }
 
@@ -280,36 +299,67 @@ fn first(moves: Moves, random: &mut Random) -> i64 {
         Moves::Level { max, .. } | Moves::Decimal { max, .. } | Moves::Place { max, .. } => {
             below(max)
         }
+        Moves::Speed { max, .. } => below(2 * max),
+        Moves::Load { .. } => below(1000),
         Moves::Fixed(value) => value,
+        Moves::Model(_) => 0,
     }
 }
 
-/// A field's next value.
-fn moved(moves: Moves, kind: Kind, value: &mut i64, random: &mut Random) -> Value {
-    let random = random.draw();
-    let mut walk = |max: i64, step: i64| {
-        let by = (random % (2 * step.unsigned_abs() + 1)) as i64 - step;
-        *value = (*value + by).clamp(0, max);
-        *value
-    };
-    match moves {
-        Moves::Counter(step) => {
-            *value += (random % (step.unsigned_abs() + 1)) as i64;
-            Value::Integer(*value)
-        }
-        Moves::Level { max, step } => Value::Integer(walk(max, step)),
-        Moves::Decimal { max, step } => Value::Hundredths(walk(max, step)),
-        Moves::Place { max, step } => Value::Double(walk(max, step) as f64 / 1e5),
-        Moves::Fixed(value) => Value::Integer(value),
-        Moves::Chosen => match kind {
-            Kind::Double => Value::Double((random >> 11) as f64 / (1u64 << 53) as f64 * 1e2),
-            Kind::Float2 => Value::Hundredths(walk(10_000, 100)),
-            Kind::Gauge if !random.is_multiple_of(16) => Value::Integer(*value / 100),
-            Kind::Integer | Kind::Gauge => {
-                let by = ((random >> 8) % 3) as i64 * 100 - 100;
-                *value = (*value + by).clamp(0, 10_000);
-                Value::Integer(*value / 100)
+/// How a field of one host gets from point to point.
+struct Step<'a> {
+    moves: Moves,
+    shape: &'a Shape,
+    figures: [i64; 3],
+}
+
+impl Step<'_> {
+    /// The next value to send; `value` is where the field is.
+    fn to(&self, value: &mut i64, random: &mut Random) -> Value {
+        let random = random.draw();
+        let mut walk = |max: i64, step: i64| {
+            let by = (random % (2 * step.unsigned_abs() + 1)) as i64 - step;
+            *value = (*value + by).clamp(0, max);
+            *value
+        };
+        let figure = |which: Figure| self.figures.get(which as usize).copied().unwrap_or(0);
+        match self.moves {
+            Moves::Counter(step) => {
+                *value += (random % (step.unsigned_abs() + 1)) as i64;
+                Value::Integer(*value)
             }
-        },
+            Moves::Level { max, step } => Value::Integer(walk(max, step)),
+            Moves::Decimal { max, step } => Value::Hundredths(walk(max, step)),
+            Moves::Place { max, step } => Value::Double(walk(max, step) as f64 / 1e5),
+            // The lower half of its way is spent standing.
+            Moves::Speed { max, step } => Value::Integer((walk(2 * max, step) - max).max(0)),
+            Moves::Load { step } => {
+                let most = figure(Figure::LoadCapacity);
+                Value::Double((walk(1000, step) * most / 1000) as f64)
+            }
+            Moves::Fixed(value) => Value::Integer(value),
+            Moves::Model(which) => Value::Double(figure(which) as f64),
+            Moves::Chosen => self.shape.kind.step(self.shape.steps, value, random),
+        }
+    }
+}
+
+impl Kind {
+    /// Moves `value` (in hundredths).
+    fn step(self, steps: Steps, value: &mut i64, random: u64) -> Value {
+        let by = match (self, steps) {
+            (Kind::Double, _) => {
+                return Value::Double((random >> 11) as f64 / (1u64 << 53) as f64 * 1e2);
+            }
+            (Kind::Gauge, _) if !random.is_multiple_of(16) => 0,
+            (Kind::Float2 | Kind::Integer, Steps::Normal) => (random::normal(random) * 1e2) as i64,
+            (Kind::Float2, Steps::Even) => (random % 201) as i64 - 100,
+            (Kind::Integer | Kind::Gauge, _) => ((random >> 8) % 3) as i64 * 100 - 100,
+        };
+        *value = (*value + by).clamp(0, 10_000);
+        match self {
+            Kind::Float2 => Value::Hundredths(*value),
+            _ => Value::Integer(*value / 100),
+        }
     }
 }

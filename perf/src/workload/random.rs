@@ -1,5 +1,11 @@
 //! Numbers from a seed: SplitMix64 (Steele, Lea, Flood 2014).
 
+/// 64 even bits as a number of the normal distribution (Box and Muller 1958), mean 0, deviation 1.
+pub fn normal(bits: u64) -> f64 {
+    let part = |bits: u64| ((bits & 0xffff_ffff) as f64 + 0.5) / (1u64 << 32) as f64;
+    (-2.0 * part(bits).ln()).sqrt() * (part(bits >> 32) * std::f64::consts::TAU).cos()
+}
+
 /// A stream of numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);

@@ -21,7 +21,28 @@ pub enum Moves {
     Place { max: i64, step: i64 },
     /// An integer that never changes.
     Fixed(i64),
+    /// A speed between 0 and `max`, with times of standing still about as long as those of driving.
+    Speed { max: i64, step: i64 },
+    /// A share of what the truck can carry, in thousandths, that moves by at most `step`; sent as
+    /// the weight.
+    Load { step: i64 },
+    /// What its model says of a truck.
+    Model(Figure),
 }
+
+/// A figure of a truck's model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Figure {
+    LoadCapacity,
+    FuelCapacity,
+    FuelConsumption,
+}
+
+/// Models of trucks: name, then the figures in the order of `Figure`.
+const MODELS: [(&str, [i64; 3]); 3] =
+    [("F-150", [2_000, 200, 15]), ("G-2000", [5_000, 300, 19]), ("H-2", [1_500, 150, 12])];
+/// Fleets of trucks.
+pub const FLEETS: [&str; 4] = ["East", "West", "North", "South"];
 
 /// A measurement: its name, fields, and the tags it has beside those of the host.
 #[derive(Clone, Debug)]
@@ -167,19 +188,30 @@ const REDIS: Fields = &[
     ("used_cpu_sys_children", FEW),
     ("used_cpu_user_children", FEW),
 ];
+// Numbers of a truck are fields beside its readings, for a tag cannot be reckoned with.
+const LOAD_CAPACITY: (&str, Moves) = ("load_capacity", Moves::Model(Figure::LoadCapacity));
+const FUEL_CAPACITY: (&str, Moves) = ("fuel_capacity", Moves::Model(Figure::FuelCapacity));
+const FUEL_CONSUMPTION: (&str, Moves) =
+    ("nominal_fuel_consumption", Moves::Model(Figure::FuelConsumption));
 const READINGS: Fields = &[
     ("latitude", Moves::Place { max: 9_000_000, step: 500 }),
     ("longitude", Moves::Place { max: 18_000_000, step: 500 }),
     ("elevation", Moves::Level { max: 5_000, step: 10 }),
-    ("velocity", Moves::Level { max: 100, step: 10 }),
+    ("velocity", Moves::Speed { max: 100, step: 5 }),
     ("heading", Moves::Level { max: 360, step: 5 }),
     ("grade", Moves::Level { max: 100, step: 5 }),
     ("fuel_consumption", Moves::Decimal { max: 5_000, step: 100 }),
+    LOAD_CAPACITY,
+    FUEL_CAPACITY,
+    FUEL_CONSUMPTION,
 ];
 const DIAGNOSTICS: Fields = &[
     ("fuel_state", Moves::Decimal { max: 100, step: 1 }),
-    ("current_load", Moves::Level { max: 5_000, step: 50 }),
+    ("current_load", Moves::Load { step: 10 }),
     ("status", Moves::Level { max: 5, step: 1 }),
+    LOAD_CAPACITY,
+    FUEL_CAPACITY,
+    FUEL_CONSUMPTION,
 ];
 
 const PATHS: Extra = Extra::OneOf(&["/dev/sda0", "/dev/sda1", "/dev/sda2", "/dev/sda3"]);
@@ -306,22 +338,26 @@ fn server(random: &mut Random, name: String) -> Tags {
 }
 
 fn truck(random: &mut Random, name: String) -> Tags {
-    let (model, load) = match random.below(3) {
-        0 => ("F-150", 2_000),
-        1 => ("G-2000", 5_000),
-        _ => ("H-2", 1_500),
-    };
+    let (model, _) = model(random);
     vec![
         ("device_version", random.one_of(&["v1.0", "v1.5", "v2.0", "v2.3"]).to_owned()),
         (
             "driver",
             random.one_of(&["Derek", "Rodney", "Albert", "Andy", "Seth", "Trish"]).to_owned(),
         ),
-        ("fleet", random.one_of(&["East", "West", "North", "South"]).to_owned()),
-        ("fuel_capacity", (load / 10 - 50).to_string()),
-        ("load_capacity", load.to_string()),
+        ("fleet", random.one_of(&FLEETS).to_owned()),
         ("model", model.to_owned()),
         ("name", name),
-        ("nominal_fuel_consumption", (load / 200 + 9).to_string()),
     ]
+}
+
+/// The first thing drawn for a truck.
+fn model(random: &mut Random) -> (&'static str, [i64; 3]) {
+    let drawn = random.below(MODELS.len() as u64) as usize;
+    MODELS.get(drawn).copied().unwrap_or_default()
+}
+
+/// What the model of a truck says, by `Figure`.
+pub fn figures_of(seed: u64, host: u32) -> [i64; 3] {
+    model(&mut Random::of_host(seed, host)).1
 }

@@ -74,7 +74,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 #[test]
 fn each_workload_has_its_measurements_and_as_many_values_as_announced() {
     for (set, measurements, fields) in
-        [("cpu", 1, 10), ("devops", 9, 101), ("iot", 2, 10), ("gauges", 10, 10)]
+        [("cpu", 1, 10), ("devops", 9, 101), ("iot", 2, 16), ("gauges", 10, 10)]
     {
         let shape = shape(&format!("--workload {set}"));
         let schema = Schema::new(&shape);
@@ -161,6 +161,44 @@ fn values_stay_in_their_bounds() {
     for row in rows(&shape("--workload devops --points 300")) {
         assert!(row.values.iter().all(|value| value.as_f64() >= 0.0));
     }
+}
+
+#[test]
+fn normal_steps_have_mean_0_and_deviation_1() {
+    for kind in ["float2", "integer"] {
+        let flags = format!("--kind {kind} --steps normal --hosts 40 --points 2000 --fields 1");
+        let mut before = BTreeMap::new();
+        let mut steps = Vec::new();
+        for row in rows(&shape(&flags)) {
+            let value = row.values[0].as_f64();
+            if let Some(last) = before.insert(row.host, value) {
+                steps.push(value - last);
+            }
+        }
+        let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+        let square = steps.iter().map(|step| step * step).sum::<f64>() / steps.len() as f64;
+        // An integer's step is that of its walk and the difference of two roundings.
+        let wanted = if kind == "integer" { 1.0 + 2.0 / 12.0 } else { 1.0 };
+        assert!(mean.abs() < 0.03 && (square - wanted).abs() < 0.05, "{kind} {mean} {square}");
+    }
+}
+
+#[test]
+fn trucks_stand_and_drive_and_carry_what_their_model_can() {
+    let (mut standing, mut seen) = (0, 0);
+    for row in rows(&shape("--workload iot --hosts 50 --points 500")) {
+        let value = |at: usize| row.values[at].as_f64();
+        if row.nth == 0 {
+            standing += usize::from(value(3) == 0.0);
+            seen += 1;
+            continue;
+        }
+        let model = &row.tags.iter().find(|(name, _)| *name == "model").unwrap().1;
+        let capacity = [("F-150", 2000.0), ("G-2000", 5000.0), ("H-2", 1500.0)];
+        let capacity = capacity.into_iter().find(|(name, _)| name == model).unwrap().1;
+        assert!(value(1) <= capacity && value(3) == capacity);
+    }
+    assert!((0.3..0.7).contains(&(standing as f64 / f64::from(seen))));
 }
 
 #[test]

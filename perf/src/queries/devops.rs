@@ -1,10 +1,9 @@
-//! The eight questions of the TSBS devops set, as InfluxQL and as MetricsQL.
+//! The eight questions of the devops set, about the measurement `cpu`.
 //!
-//! In: the shape of the loaded data and a random number. Out: requests over random hosts and
-//! windows inside that data. Both languages ask for the same hosts, windows and figures.
+//! In: a name, the shape of the data, a random number. Out: InfluxQL, or a request in MetricsQL.
 
-use crate::workload::{FIELDS, Schema, Set, Shape};
-use clap::ValueEnum;
+use super::{Question, instant};
+use crate::workload::{FIELDS, Schema, Shape};
 
 /// Their names, in TSBS's words.
 pub const NAMES: [&str; 8] = [
@@ -18,22 +17,6 @@ pub const NAMES: [&str; 8] = [
     "groupby-orderby-limit",
 ];
 
-/// What the server understands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Language {
-    /// `/query` of InfluxDB.
-    Influxql,
-    /// `/api/v1/query_range` of VictoriaMetrics and Prometheus, past their caches.
-    Promql,
-}
-
-/// A form to post.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Question {
-    pub path: &'static str,
-    pub fields: Vec<(&'static str, String)>,
-}
-
 /// What a question is about.
 struct About {
     hosts: Vec<String>,
@@ -42,33 +25,6 @@ struct About {
     /// Seconds, half open.
     start: i64,
     end: i64,
-}
-
-/// Whether a shape's data has what the questions ask for.
-pub fn fits(shape: &Shape) -> bool {
-    matches!(shape.workload, Set::Cpu | Set::Devops)
-}
-
-/// A question of this name; `random` chooses hosts and window.
-pub fn question(
-    language: Language,
-    name: &str,
-    db: &str,
-    shape: &Shape,
-    random: u64,
-) -> Option<Question> {
-    let about = about(name, shape, random)?;
-    Some(match language {
-        Language::Influxql => Question {
-            path: "/query",
-            fields: vec![
-                ("db", db.to_owned()),
-                ("epoch", "ns".to_owned()),
-                ("q", influxql(name, &about)?),
-            ],
-        },
-        Language::Promql => promql(name, shape, &about)?,
-    })
 }
 
 fn about(name: &str, shape: &Shape, random: u64) -> Option<About> {
@@ -98,7 +54,9 @@ fn about(name: &str, shape: &Shape, random: u64) -> Option<About> {
     Some(About { hosts, fields: fields.min(FIELDS.len()), start, end })
 }
 
-fn influxql(name: &str, about: &About) -> Option<String> {
+/// The question as InfluxQL.
+pub fn influxql(name: &str, shape: &Shape, random: u64) -> Option<String> {
+    let about = about(name, shape, random)?;
     let all = |function: &str| {
         let fields = FIELDS.iter().take(about.fields);
         fields.map(|field| format!("{function}({field})")).collect::<Vec<_>>().join(", ")
@@ -129,7 +87,9 @@ fn influxql(name: &str, about: &About) -> Option<String> {
     })
 }
 
-fn promql(name: &str, shape: &Shape, about: &About) -> Option<Question> {
+/// The question as MetricsQL.
+pub fn promql(name: &str, shape: &Shape, random: u64) -> Option<Question> {
+    let about = about(name, shape, random)?;
     let fields = FIELDS.iter().take(about.fields).copied().collect::<Vec<_>>().join("|");
     let mut select = format!("__name__=~\"cpu_({fields})\"");
     let hosts = about.hosts.join("|");
@@ -147,14 +107,12 @@ fn promql(name: &str, shape: &Shape, about: &About) -> Option<Question> {
             let high = format!("cpu_usage_user{{hostname=\"{hosts}\"}} > 90");
             (format!("{{{select}}} and on(hostname) ({high})"), shape.step)
         }
-        "lastpoint" => (format!("last_over_time({{{select}}}[5m])"), 0),
+        "lastpoint" => {
+            return Some(instant(format!("last_over_time({{{select}}}[5m])"), about.end));
+        }
         _ => return None,
     };
     let mut form = vec![("query", query), ("nocache", "1".to_owned())];
-    if step == 0 {
-        form.push(("time", about.end.to_string()));
-        return Some(Question { path: "/api/v1/query", fields: form });
-    }
     // A point at t looks back over (t - step, t], so the first bucket's point is its end.
     let start = if name == "groupby-orderby-limit" { about.end - 5 * step } else { about.start };
     form.push(("start", (start + step).to_string()));
@@ -168,19 +126,13 @@ mod tests {
     use super::*;
     use crate::workload::tests::shape;
 
-    fn ask(language: Language, name: &str, random: u64) -> Question {
-        let shape = shape("--hosts 20 --points 8640");
-        question(language, name, "load", &shape, random).unwrap()
-    }
-
     #[test]
-    fn each_question_has_both_languages_and_the_same_host_and_window() {
+    fn both_languages_ask_for_the_same_host_and_window() {
+        let shape = shape("--hosts 20 --points 8640");
         for name in NAMES {
             for random in [0, 7, u64::MAX] {
-                let influxql = ask(Language::Influxql, name, random);
-                let promql = ask(Language::Promql, name, random);
-                assert_eq!(influxql, ask(Language::Influxql, name, random));
-                let text = &influxql.fields[2].1;
+                let text = influxql(name, &shape, random).unwrap();
+                let promql = promql(name, &shape, random).unwrap();
                 let end = promql.fields.iter().find(|(name, _)| *name == "end");
                 if let (Some((_, end)), true) = (end, name != "groupby-orderby-limit") {
                     assert!(text.contains(&format!("time < {end}s")), "{text}");
@@ -190,7 +142,6 @@ mod tests {
                 }
             }
         }
-        assert!(question(Language::Influxql, "none", "d", &shape(""), 0).is_none());
     }
 
     #[test]
