@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use std::io::{Read, Write};
+use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,9 +37,7 @@ impl Stream {
     /// # Errors
     /// Nobody listens there; the greeting failed.
     pub async fn connect(address: &str, tls: Option<Arc<ClientConfig>>) -> Result<Stream, String> {
-        let fail = |error| format!("{address} does not answer: {error}");
-        let stream = TcpStream::connect(address).await.map_err(fail)?;
-        stream.set_nodelay(true).map_err(fail)?;
+        let stream = dial(address).await?;
         let Some(config) = tls else { return Ok(Stream::Plain(stream)) };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();
         let host = ServerName::try_from(host).map_err(|error| format!("{address}: {error}"))?;
@@ -126,6 +125,22 @@ pub fn config(trusted: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
         }
     };
     Ok(Arc::new(config))
+}
+
+/// Connects to the first of a name's addresses that answers.
+async fn dial(address: &str) -> Result<TcpStream, String> {
+    let fail = |error: std::io::Error| format!("{address} does not answer: {error}");
+    let mut last = std::io::Error::other("it has no address");
+    for found in address.to_socket_addrs().map_err(fail)? {
+        match TcpStream::connect_addr(found).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(fail)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(fail(last))
 }
 
 async fn send(stream: &mut TcpStream, bytes: Vec<u8>) -> Result<(), String> {

@@ -45,7 +45,7 @@ pub fn page(report: &Report, command: &str) -> String {
     }
     out.push_str("<div class=\"pairs\">");
     for (name, latency_us) in report.latencies.iter().filter(|(_, latency)| !latency.is_empty()) {
-        let head = format!("Latency: {}", escaped(name));
+        let head = format!("{}: % of requests by latency", escaped(name));
         figure(&mut out, &head, "", &plot::histogram(latency_us));
     }
     out.push_str("</div></body></html>\n");
@@ -57,11 +57,11 @@ fn over_time(out: &mut String, report: &Report) {
     let (samples, marks) = (report.timeline.samples.borrow(), report.timeline.marks.borrow());
     let rate =
         if report.title == "query" { "Questions a second" } else { "Values accepted a second" };
-    for (title, unit, lines) in [
-        (rate, "", &[RATE][..]),
-        ("Latency of the requests of each 0.2 s", "ms", &[P50, P99]),
-        ("Processors used by the server", "cores", &[CPU]),
-        ("Resident memory of the server", "MB", &[MEMORY]),
+    for (title, lines) in [
+        (rate, &[RATE][..]),
+        ("Latency of the requests of each 0.2 s, in ms", &[P50, P99]),
+        ("Processors used by the server", &[CPU]),
+        ("Resident memory of the server, in MB", &[MEMORY]),
     ] {
         let value = |sample: &Sample| lines.iter().any(|line| (line.value)(sample) > 0.0);
         if samples.iter().any(value) {
@@ -70,7 +70,7 @@ fn over_time(out: &mut String, report: &Report) {
                 .filter(|_| lines.len() > 1)
                 .map(|line| format!("<span class=\"{}\">{}</span>", line.class, line.name));
             let legend = legend.collect::<String>();
-            figure(out, title, &legend, &plot::over_time(&samples, &marks, lines, unit));
+            figure(out, title, &legend, &plot::over_time(&samples, &marks, lines));
         }
     }
 }

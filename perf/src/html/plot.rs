@@ -41,8 +41,8 @@ impl Canvas {
         self.height - BOTTOM - share * (self.height - BOTTOM - TOP)
     }
 
-    /// Begins a picture with four lines up to `top`, and the unit above them.
-    fn frame(&self, top: f64, unit: &str) -> String {
+    /// Begins a picture with four lines up to `top`.
+    fn frame(&self, top: f64) -> String {
         let Canvas { width, height } = self;
         let mut svg = format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\">");
         for quarter in 0..=4 {
@@ -58,15 +58,18 @@ impl Canvas {
                 short(top * share)
             );
         }
-        let y = TOP - 8.0;
-        let _ = write!(svg, "<text x=\"{LEFT}\" y=\"{y:.0}\" text-anchor=\"end\">{unit}</text>");
         svg
+    }
+
+    /// Whether a label would stand out at the right.
+    fn is_last(&self, x: f64) -> bool {
+        x > self.width - 30.0
     }
 
     /// A label below the picture.
     fn label(&self, svg: &mut String, x: f64, text: &str) {
         let y = self.height - 8.0;
-        let anchor = if x > self.width - 40.0 { "end" } else { "middle" };
+        let anchor = if self.is_last(x) { "end" } else { "middle" };
         let _ =
             write!(svg, "<text x=\"{x:.1}\" y=\"{y:.0}\" text-anchor=\"{anchor}\">{text}</text>");
     }
@@ -112,17 +115,12 @@ fn time(ms: f64) -> String {
 }
 
 /// Figures over the seconds of a run, with a mark where each phase begins.
-pub fn over_time(
-    samples: &[Sample],
-    marks: &[(f64, String)],
-    lines: &[Line],
-    unit: &str,
-) -> String {
+pub fn over_time(samples: &[Sample], marks: &[(f64, String)], lines: &[Line]) -> String {
     let values = samples.iter().flat_map(|sample| lines.iter().map(|line| (line.value)(sample)));
     let top = ceiling(values.fold(0.0, f64::max));
     let last = samples.last().map_or(1.0, |sample| sample.seconds).max(0.2);
     let x = |seconds: f64| WIDE.x(seconds / last);
-    let mut svg = WIDE.frame(top, unit);
+    let mut svg = WIDE.frame(top);
     for (at, name) in marks {
         WIDE.mark(&mut svg, x(*at), TOP - 6.0, name);
     }
@@ -167,7 +165,7 @@ pub fn histogram(latency_us: &Histogram<u64>) -> String {
     let count = (bars.len() as f64).max(BARS_A_DECADE / 2.0);
     let x = |at: f64| HALF.x(at / count);
     let edge = |at: f64| 10f64.powf((first + at) / BARS_A_DECADE) / 1e3;
-    let mut svg = HALF.frame(top, "%");
+    let mut svg = HALF.frame(top);
     for (nth, bar) in bars.iter().enumerate() {
         let at = nth as f64;
         let (y, base) = (HALF.y(share(*bar) / top), HALF.y(0.0));
@@ -188,7 +186,9 @@ pub fn histogram(latency_us: &Histogram<u64>) -> String {
         let at = f64::from(nth);
         let of_decade = (first + at).rem_euclid(BARS_A_DECADE) as u32;
         let lead = [(0, 1.0), (3, 2.0), (7, 5.0)].into_iter().find(|(edge, _)| *edge == of_decade);
-        if let (Some((_, lead)), true) = (lead, x(at) - labelled > 38.0) {
+        if let (Some((_, lead)), true) =
+            (lead, x(at) - labelled > if HALF.is_last(x(at)) { 70.0 } else { 44.0 })
+        {
             let decade = ((first + at) / BARS_A_DECADE).floor();
             HALF.label(&mut svg, x(at), &time(lead * 10f64.powf(decade) / 1e3));
             labelled = x(at);
@@ -231,7 +231,7 @@ mod tests {
         let mut one = crate::progress::histogram().unwrap();
         one.record(1).unwrap();
         assert!(histogram(&one).contains("<rect"));
-        assert!(over_time(&[], &[], &[RATE], "").ends_with("</svg>"));
+        assert!(over_time(&[], &[], &[RATE]).ends_with("</svg>"));
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
                 ..Sample::default()
             })
             .collect();
-        let svg = over_time(&samples, &[], &[RATE], "");
+        let svg = over_time(&samples, &[], &[RATE]);
         let labels = svg.matches(" s</text>").count();
         assert!(labels == 5 && svg.contains(">20 s<") && svg.contains(">5 s<"), "{svg}");
     }

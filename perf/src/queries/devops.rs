@@ -48,7 +48,11 @@ fn about(name: &str, shape: &Shape, random: u64) -> Option<About> {
     let start = shape.start + (random % room.unsigned_abs()) as i64;
     let end = match name {
         "lastpoint" => last,
-        "groupby-orderby-limit" => last - (random % 3600) as i64,
+        "groupby-orderby-limit" => {
+            // Within the last hour, and never before the first point.
+            let most = ((last - shape.start) / 2).clamp(1, 3600);
+            last - (random % most.unsigned_abs()) as i64
+        }
         _ => start + hours * 3600,
     };
     Some(About { hosts, fields: fields.min(FIELDS.len()), start, end })
@@ -146,11 +150,13 @@ mod tests {
 
     #[test]
     fn windows_lie_in_the_data() {
-        let shape = shape("--points 8640 --step 10");
+        let (brief, shape) = (shape("--points 2 --step 10"), shape("--points 8640 --step 10"));
         for random in [0, 12_345, u64::MAX / 3, u64::MAX] {
             let about = about("double-groupby-1", &shape, random).unwrap();
             assert!(about.start >= shape.start && about.end <= shape.start + 86_400);
             assert_eq!(about.end - about.start, 12 * 3600);
+            let short = super::about("groupby-orderby-limit", &brief, random).unwrap();
+            assert!(short.end > brief.start + 5);
         }
     }
 }
