@@ -1,0 +1,1 @@
+"""Parts of scripts/compare: the servers it runs, and what it shows."""
