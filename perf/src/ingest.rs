@@ -36,7 +36,14 @@ pub struct Args {
 /// # Errors
 /// The server cannot be reached, closed a connection, or the ledger cannot be written.
 pub async fn run(args: Args) -> Result<(), String> {
-    let Args { target, flags, output, .. } = &args;
+    let Args { target, output, .. } = &args;
+    let mut flags = args.flags.clone();
+    if flags.shape.points == 0 {
+        // Points without end are made ready only as far as the time lasts.
+        flags.shape.points =
+            flags.shape.points_for(args.rate.saturating_mul(args.seconds.unwrap_or(0)));
+    }
+    let flags = &flags;
     flags.prepare_server(target).await?;
     let batch = flags.batch.unwrap_or(5000);
     let ledger = match &args.ledger {

@@ -103,14 +103,8 @@ fn meter(target: &Target, alone: &Done, sender: &Sender) -> Option<Meter> {
 
 /// The same hosts from where the loaded points end, for at least so many values (0 = no end).
 fn later(shape: &Shape, values: u64) -> Shape {
-    let per_point = Shape { points: 1, ..shape.clone() }.values().max(1);
-    let points = match values {
-        0 => 0,
-        // The last request may be a whole one more a connection.
-        values => u32::try_from(values * 11 / 10 / per_point + 2).unwrap_or(0),
-    };
     let start = shape.start + i64::from(shape.points) * shape.step;
-    Shape { points, start, ..shape.clone() }
+    Shape { points: shape.points_for(values), start, ..shape.clone() }
 }
 
 async fn phase(

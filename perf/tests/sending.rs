@@ -12,15 +12,15 @@ const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/localhost.
 
 #[test]
 fn every_protocol_brings_every_workload() {
-    // Protocol and flags, listener, database that its points go to.
+    // Protocol and flags, listener, database that its points go to (KairosDB and Graphite share).
     let doors = [
         ("influx", "http", "load"),
         ("influx --gzip", "http", "load"),
         ("telnet", "telnet", "kairosdb"),
         ("kairos", "http", "kairosdb"),
         ("kairos --gzip", "http", "kairosdb"),
-        ("graphite", "graphite", "graphite"),
-        ("pickle", "pickle", "graphite"),
+        ("graphite", "graphite", "kairosdb"),
+        ("pickle", "pickle", "kairosdb"),
     ];
     let shapes = [
         "--kind float2",

@@ -180,6 +180,16 @@ impl Shape {
         let values = u64::from(self.hosts) * fields * u64::from(self.points);
         (values as f64 * (1.0 + self.duplicates)) as u64
     }
+
+    /// Points that hold at least so many values; 0 = no end, for 0 and for more than can be.
+    pub fn points_for(&self, values: u64) -> u32 {
+        let per_point = Shape { points: 1, ..self.clone() }.values().max(1);
+        match values {
+            0 => 0,
+            // The last request may be a whole one more a connection.
+            values => u32::try_from(values.saturating_mul(11) / 10 / per_point + 2).unwrap_or(0),
+        }
+    }
 }
 
 impl Workload {
