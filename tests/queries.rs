@@ -234,3 +234,68 @@ fn a_select_reads_no_more_than_allowed() {
     assert_eq!(buckets("time >= 0 AND time < 50s"), "none");
     assert_eq!(buckets("time < 100s"), "none");
 }
+
+/// A gap of 20,000 empty buckets, longer than what is filled at once.
+#[test]
+fn long_runs_of_empty_buckets_are_filled_part_by_part() {
+    const STEP: i64 = 20_000;
+    let (_dir, data) = folder();
+    let server = start(&data, &["--cores", "2"]);
+    server.query("", "CREATE DATABASE d");
+    let lines = format!("m v=10i 0\nm v=50i {STEP}000000000\nm v=30i {}000000000\n", 2 * STEP);
+    assert_eq!(server.post("/write?db=d", lines.as_bytes()).status, 204);
+    // From the point that comes first in the answer to the next.
+    let between = |(from, a): (i64, f64), (to, b): (i64, f64), at: i64| {
+        ((b - a) / (to - from) as f64 * (at - from) as f64 + a) as i64
+    };
+    let points = [(0, 10.0), (STEP, 50.0), (2 * STEP, 30.0)];
+    let known = |at: i64| [10, 50, 30][(at / STEP) as usize];
+    type Row<'r> = &'r dyn Fn(i64) -> String;
+    let null = |at: i64| match at % STEP {
+        0 => format!("{},1", known(at)),
+        _ => "null,0".to_owned(),
+    };
+    let forwards = |at: i64| format!("{},1", known(at));
+    let backwards = |at: i64| format!("{},1", known(at + STEP - 1));
+    let number = |at: i64| match at % STEP {
+        0 => format!("{},1", known(at)),
+        _ => "7,7".to_owned(),
+    };
+    let piece = |at: i64| usize::from((STEP..2 * STEP).contains(&at));
+    let up = |at: i64| match at % STEP {
+        0 => forwards(at),
+        _ => format!("{},1", between(points[piece(at)], points[piece(at) + 1], at)),
+    };
+    let down = |at: i64| match at % STEP {
+        0 => forwards(at),
+        _ => format!("{},1", between(points[piece(at) + 1], points[piece(at)], at)),
+    };
+    let cases: [(&str, bool, Row<'_>); 6] = [
+        ("null", false, &null),
+        ("7", true, &number),
+        ("previous", false, &forwards),
+        ("previous", true, &backwards),
+        ("linear", false, &up),
+        ("linear", true, &down),
+    ];
+    for (fill, descending, row) in cases {
+        let order = if descending { " ORDER BY time DESC" } else { "" };
+        let query = format!(
+            "SELECT max(v), count(v) FROM m WHERE time >= 0 AND time <= {}s \
+             GROUP BY time(1s) fill({fill}){order}",
+            2 * STEP
+        );
+        let path = format!("/query?db=d&epoch=s&q={}", escape(&query));
+        let text = server.get(&path).text();
+        let rows = text.split("\"values\":[[").nth(1).unwrap().split("]]").next().unwrap();
+        let mut times: Vec<i64> = (0..=2 * STEP).collect();
+        if descending {
+            times.reverse();
+        }
+        let mut found = rows.split("],[");
+        for at in times {
+            assert_eq!(found.next(), Some(&*format!("{at},{}", row(at))), "{query}");
+        }
+        assert_eq!(found.next(), None);
+    }
+}

@@ -154,6 +154,12 @@ impl Lexer {
 
     fn scan_word(&self, at: usize) -> Lexeme {
         let (end, next) = self.word_end(at);
+        if self.peek(end) == Some('"') {
+            // The reference takes a quoted name for the whole word and forgets what was before it.
+            let quoted = self.scan_quoted_name(end);
+            let at = if quoted.token == Token::Ident { at } else { quoted.at };
+            return Lexeme { at, ..quoted };
+        }
         let word = self.text(at, end);
         match Keyword::lookup(&word) {
             Some(keyword) => Lexeme::new(Token::Keyword(keyword), String::new(), at, next),
@@ -329,6 +335,13 @@ mod tests {
         let end = lexer.scan(lexer.scan(3).next);
         let place = lexer.place(end.at);
         assert_eq!((end.token, place.line, place.column), (Token::Eof, 2, 4));
+    }
+
+    #[test]
+    fn a_quoted_name_takes_the_place_of_the_word_before_it() {
+        assert_eq!(all("ab\"c d\" e"), [(Token::Ident, "c d".into()), (Token::Ident, "e".into())]);
+        assert_eq!(Lexer::new(" ab\"c\"").scan(1).at, 1);
+        assert_eq!(all("show\"x"), [(Token::BadString, "x".to_string())]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! In: the states of one call and a bucket's place. Out: points: none without data, one for most
 //! functions, several for distinct().
 
+use super::few::handed_on;
 use super::places::places;
 use crate::model::Value;
 use crate::query::functions::number;
@@ -37,19 +38,22 @@ pub fn finish(kind: Kind, states: &mut States, at: usize, descending: bool) -> V
         States::Count(counts) => counted(counts, at).map(|n| Value::Integer(n as i64)),
         States::SumInteger { sum, count } => {
             counted(count, at).and_then(|n| Some((n, *sum.get(at)?))).map(|(n, sum)| match kind {
-                Kind::Mean => Value::Float(sum as f64 / n as f64),
+                Kind::Mean => Value::Float(handed_on(sum as f64 / n as f64, n)),
                 _ => Value::Integer(sum),
             })
         }
         States::SumUnsigned { sum, count } => {
             counted(count, at).and_then(|n| Some((n, *sum.get(at)?))).map(|(n, sum)| match kind {
-                Kind::Mean => Value::Float(sum as f64 / n as f64),
+                Kind::Mean => Value::Float(handed_on(sum as f64 / n as f64, n)),
                 _ => Value::Unsigned(sum),
             })
         }
         States::SumFloat { high, low, count } => counted(count, at)
             .and_then(|n| Some((n, high.get(at)? + low.get(at)?)))
-            .map(|(n, sum)| Value::Float(if kind == Kind::Mean { sum / n as f64 } else { sum })),
+            .map(|(n, sum)| {
+                let mean = kind == Kind::Mean;
+                Value::Float(if mean { handed_on(sum / n as f64, n) } else { sum })
+            }),
         States::Spread(pairs) => pairs.get(at).and_then(|pair| spread(pair.as_ref()?)),
         States::Moments { count, squares, .. } => {
             // The deviation of one value is not a number, which functions around it see as such.
@@ -159,7 +163,7 @@ fn percentile(rank: f64, samples: Samples, descending: bool) -> Option<Point> {
 }
 
 /// Places of the samples by value, equal ones as the reference's sort leaves them in a list in
-/// output order.
+/// output order. Samples without series are in the order in which the reference meets them.
 fn by_value(samples: &Samples, descending: bool) -> Vec<usize> {
     let (time, value) = (|at: &usize| samples.times.get(*at), |at: &usize| samples.values.get(*at));
     let values = |a: &usize, b: &usize| match (value(a), value(b)) {
@@ -170,7 +174,9 @@ fn by_value(samples: &Samples, descending: bool) -> Vec<usize> {
     let times = |a: &usize, b: &usize| {
         if descending { time(b).cmp(&time(a)) } else { time(a).cmp(&time(b)) }
     };
-    stream.sort_by(|a, b| times(a, b).then_with(|| values(a, b)));
+    if !samples.series.is_empty() {
+        stream.sort_by(|a, b| times(a, b).then_with(|| values(a, b)));
+    }
     let at = |place: usize| stream.get(place).copied().unwrap_or(0);
     let order = places(stream.len(), |a, b| values(&at(a), &at(b)));
     order.into_iter().map(at).collect()

@@ -3,6 +3,7 @@
 //! In: groups of states as shards send them, merged (`scan::Group::merge`). Out: one value, or
 //! several, per bucket.
 
+pub mod few;
 pub mod finish;
 mod places;
 

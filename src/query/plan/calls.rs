@@ -266,6 +266,8 @@ impl Calls {
     fn beside(&mut self, scope: &mut Scope<'_>, var: &VarRef) -> Expr {
         let aux = match scope.source.bind(var) {
             Binding::Field(field) => Aux::Field(scope.field(field)),
+            // A subquery without the tag is grouped by it for top() all the same, unseen.
+            Binding::Tag(_) if scope.source.computed => return missing(),
             Binding::Tag(key) => Aux::Tag(scope.tag(key)),
             Binding::Missing => return missing(),
         };

@@ -30,6 +30,8 @@ pub struct Universe {
     pub fields: BTreeMap<String, FieldType>,
     /// Columns of subqueries that are tags inside of them.
     pub labels: BTreeSet<String>,
+    /// Columns of subqueries of which nobody knows what they are.
+    pub unknown: BTreeSet<String>,
     /// Tag keys, which need not be UTF-8.
     pub tags: BTreeSet<Box<[u8]>>,
 }
@@ -54,8 +56,9 @@ impl Universe {
                 *known = TypeSet(known.0 | found.0);
             }
             universe.tags.extend(source.tags.iter().cloned());
-            universe.labels.extend(source.unknown.iter().filter_map(|name| text(name)));
+            universe.unknown.extend(source.unknown.iter().filter_map(|name| text(name)));
         }
+        universe.labels.extend(universe.unknown.iter().cloned());
         universe.fields = types.into_iter().map(|(name, types)| (name, kind_of(types))).collect();
         universe
     }
@@ -342,6 +345,7 @@ mod tests {
             fields: fields.into_iter().map(field).collect(),
             tags: ["host", "region"].map(|key| Box::from(key.as_bytes())).into(),
             labels: BTreeSet::new(),
+            unknown: BTreeSet::new(),
         };
         let selected = select(&query.fields, &query.dimensions, &universe).unwrap();
         let mut names = vec![selected.time];

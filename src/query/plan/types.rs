@@ -42,6 +42,11 @@ pub fn check(columns: &[(Expr, String)], universe: &Universe) -> Result<(), Quer
     columns.iter().try_for_each(|(expr, _)| kind(expr, universe).map(|_| ()))
 }
 
+/// The columns that `check` would refuse.
+pub fn misfits(columns: &[(Expr, String)], universe: &Universe) -> Vec<bool> {
+    columns.iter().map(|(expr, _)| kind(expr, universe).is_err()).collect()
+}
+
 /// Whether an operator has a name beside it that is no field of the sources: a tag, or nothing.
 pub fn names_tags<'s, S: Iterator<Item = &'s Source>>(
     fields: &[SelectField],
@@ -76,7 +81,8 @@ fn kind_of(var: &VarRef, universe: &Universe) -> Kind {
             FieldType::Boolean => Cast::Boolean,
         });
     }
-    (var.cast.is_none() && universe.has_tag(&var.name)).then_some(Cast::Tag)
+    let tag = universe.has_tag(&var.name) && !universe.unknown.contains(&var.name);
+    (var.cast.is_none() && tag).then_some(Cast::Tag)
 }
 
 fn kind(expr: &Expr, universe: &Universe) -> Result<Kind, QueryError> {

@@ -11,24 +11,28 @@ use crate::model::{FieldType, Value};
 /// A point at its time.
 pub type Timed = (i64, Point);
 
-/// Fills the gaps of `points`; `times` are the starts of all buckets in output order, `aux` the
-/// number of columns beside a selector.
-pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, times: &[i64], aux: usize) -> Vec<Timed> {
+/// The buckets to be filled.
+#[derive(Clone, Copy)]
+pub struct Gaps<'a> {
+    /// Their starts in output order.
+    pub times: &'a [i64],
+    pub width_ns: i64,
+    /// Columns beside a selector.
+    pub aux: usize,
+}
+
+/// Fills the gaps of `points`.
+pub fn fill(call: &Call, fill: Fill, points: Vec<Timed>, gaps: Gaps<'_>) -> Vec<Timed> {
     let distinct = matches!(call.kind, Kind::Distinct | Kind::DistinctLatest);
     if points.is_empty() || fill == Fill::None || distinct {
         return points;
     }
-    fill_gaps(call, fill, points, times, aux)
+    fill_gaps(call, fill, points, gaps)
 }
 
 /// The same for a part of a series, in which there may be no point.
-pub fn fill_gaps(
-    call: &Call,
-    fill: Fill,
-    points: Vec<Timed>,
-    times: &[i64],
-    aux: usize,
-) -> Vec<Timed> {
+pub fn fill_gaps(call: &Call, fill: Fill, points: Vec<Timed>, all: Gaps<'_>) -> Vec<Timed> {
+    let Gaps { times, width_ns, aux } = all;
     let mut out: Vec<Timed> = Vec::with_capacity(times.len());
     let mut points = points.into_iter().peekable();
     let mut gaps = Vec::with_capacity(times.len());
@@ -44,7 +48,7 @@ pub fn fill_gaps(
         }
     }
     if fill == Fill::Linear {
-        lines(call, &mut out, &gaps);
+        lines(call, &mut out, &gaps, width_ns);
     }
     out
 }
@@ -78,7 +82,9 @@ fn number(kind: FieldType, float: f64, integer: i64) -> Value {
 
 /// Straight lines over `gaps` between neighbours that have a number. A point without one (the
 /// deviation of a single value) is no gap.
-fn lines(call: &Call, points: &mut [Timed], gaps: &[bool]) {
+///
+/// Along a line the reference counts in whole intervals, which shows in the last digit.
+fn lines(call: &Call, points: &mut [Timed], gaps: &[bool], width_ns: i64) {
     if !super::super::source::is_number(call.finished) {
         return;
     }
@@ -96,7 +102,7 @@ fn lines(call: &Call, points: &mut [Timed], gaps: &[bool]) {
         };
         if let (Some(left), true) = (&left, gap > 0) {
             for (time, point) in points.get_mut(at - gap..at).unwrap_or_default() {
-                point.value = between(left, &right, *time);
+                point.value = between(left, &right, *time, width_ns.max(1));
             }
         }
         left = Some(right);
@@ -104,9 +110,10 @@ fn lines(call: &Call, points: &mut [Timed], gaps: &[bool]) {
     }
 }
 
-fn between(left: &(i64, Value), right: &(i64, Value), at: i64) -> Option<Value> {
-    let steps = right.0.wrapping_sub(left.0) as f64;
-    let into = at.wrapping_sub(left.0) as f64;
+fn between(left: &(i64, Value), right: &(i64, Value), at: i64, width_ns: i64) -> Option<Value> {
+    let place = |at: i64| at / width_ns;
+    let steps = (place(right.0) - place(left.0)) as f64;
+    let into = (place(at) - place(left.0)) as f64;
     Some(match (&left.1, &right.1) {
         (Value::Float(a), Value::Float(b)) => Value::Float((b - a) / steps * into + a),
         (Value::Integer(a), Value::Integer(b)) => {
@@ -134,7 +141,8 @@ mod tests {
             (*at, Point { time: None, value: Some(value.clone()), aux: Vec::new() })
         };
         let points = points.iter().map(point).collect();
-        let out = fill(&call, how, points, &[0, 20, 40, 60, 80], 0);
+        let gaps = Gaps { times: &[0, 20, 40, 60, 80], width_ns: 20, aux: 0 };
+        let out = fill(&call, how, points, gaps);
         out.into_iter().map(|(_, point)| point.value).collect()
     }
 

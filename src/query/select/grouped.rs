@@ -3,13 +3,13 @@
 //! In: merged groups. Out: for each group its rows: the points of every call, filled, joined by
 //! time, put into the selected expressions, within the limits.
 
-use super::super::aggregate::{Point, finish};
+use super::super::aggregate::{Point, few, finish};
 use super::super::functions::Stream;
 use super::super::plan::Timing;
 use super::super::plan::calls::{Call, Calls, Kind};
 use super::super::result::{Cell, Column as Out, ResultPart, Series, Sink};
 use super::super::{Context, QueryError};
-use super::fill::{Timed, fill, fill_gaps};
+use super::fill::{Gaps, Timed, fill, fill_gaps};
 use super::groups::GroupMerge;
 use super::join::{Row, join};
 use super::nested::{self, Inner};
@@ -19,7 +19,9 @@ use super::{Question, Shape, newest};
 use crate::influxql::ast::Fill;
 use crate::model::{Bitmap, Column, ColumnId, FieldNo, FieldType, TimeRange, Value, Values};
 use crate::shard::scan::expr::{RowsView, eval, push};
-use crate::shard::scan::{Buckets, Expr, Group, Output, ScanError, States};
+use crate::shard::scan::{
+    Aggregate, Buckets, Expr, Few, Function, Group, Output, ScanError, States,
+};
 use futures_lite::future;
 use std::borrow::Cow;
 
@@ -41,11 +43,22 @@ struct Points {
     open: Option<(i64, i64)>,
 }
 
+/// What is left of one call's points while its buckets are filled part by part.
+struct Lane {
+    points: std::iter::Peekable<std::vec::IntoIter<Timed>>,
+    /// Where its first bucket that is filled starts.
+    begin: Option<i64>,
+    /// The last point of the parts before, where the next part depends on it.
+    before: Option<Timed>,
+}
+
 struct Plan<'a> {
     shape: &'a Shape<'a>,
     calls: Calls,
     columns: &'a [Expr],
     timing: Timing,
+    /// Whether all rows come from measurements.
+    stored: bool,
 }
 
 /// Gives the series of one unit.
@@ -65,8 +78,10 @@ pub(super) async fn run(
     }
     timing.in_zone(data)?;
     check_buckets(context, &timing)?;
-    let plan = Plan { shape, calls, columns, timing };
-    if let Some(needed) = plan.newest_rows(unit) {
+    let is_stored = |member: &Member<'_>| matches!(member, Member::Stored { .. });
+    let stored = unit.members.iter().all(is_stored);
+    let plan = Plan { shape, calls, columns, timing, stored };
+    if let Some(needed) = plan.newest_rows() {
         for range in newest::ranges(&plan.timing, data, needed) {
             let mut merge = plan.scatter(context, unit, (range, &window)).await?;
             let Some(group) = merge.next().await? else { continue };
@@ -113,7 +128,10 @@ async fn lanes(
                 .for_each(|scan| merge.add(scan));
         }
         Member::Nested { query, unit: inner, .. } => {
-            let inner = Inner { query, unit: *inner, range };
+            let by_tags = |a: &Aggregate| matches!(a.function, Function::Best { by: Some(_), .. });
+            let by_tags = calls.aggregates.iter().any(by_tags);
+            let tags = if by_tags { unit.work.tags.as_slice() } else { &[] };
+            let inner = Inner { query, unit: *inner, range, tags };
             let aggregates = (timing.buckets.clone(), calls.aggregates.as_slice());
             let from = nested::Place { shape, unit, fields: &fields };
             merge.add_held(nested::groups(context, from, inner, aggregates).await?);
@@ -159,12 +177,11 @@ fn check_buckets(context: Context<'_>, timing: &Timing) -> Result<(), QueryError
 impl Plan<'_> {
     /// Rows of the answer when they are the newest ones of a single group, so that looking at the
     /// newest buckets first may be enough; `None`: all buckets have to be looked at.
-    fn newest_rows(&self, unit: &Unit<'_>) -> Option<u64> {
+    fn newest_rows(&self) -> Option<u64> {
         let shape = self.shape;
         let even = matches!(self.timing.buckets, Buckets::Even { .. });
         let plain = !matches!(shape.fill, Fill::Previous | Fill::Linear);
-        let stored = |member: &Member<'_>| matches!(member, Member::Stored { .. });
-        let single = shape.group_by.is_empty() && unit.members.iter().all(stored);
+        let single = shape.group_by.is_empty() && self.stored;
         let fits = shape.descending && even && plain && single;
         self.rows_needed().filter(|_| fits)
     }
@@ -223,6 +240,11 @@ impl Plan<'_> {
             // States that a later call needs as well are copied.
             let later = self.calls.calls.iter().skip(at + 1);
             let shared = later.filter(|other| other.aggregate == call.aggregate).count() > 0;
+            let few = call.aggregate.and_then(|aggregate| group.few.get(aggregate)?.as_ref());
+            if let Some(points) = few.and_then(|few| self.few_points(call, few)) {
+                found.push(points);
+                continue;
+            }
             let states = call.aggregate.and_then(|aggregate| group.states.get_mut(aggregate));
             let points = match states {
                 Some(states) if shared => {
@@ -245,15 +267,16 @@ impl Plan<'_> {
         Ok(Points { calls, open })
     }
 
-    /// The buckets of a group with very many of them, when what fills one does not depend on others
-    /// and all of them are part of the answer: then no more than a part of the rows is ever held.
+    /// The buckets of a group with very many of them, when all of them are part of the answer: then
+    /// no more than a part of the rows is ever held.
     fn filled_in_parts(&self, calls: &[Vec<Timed>]) -> Option<(i64, i64)> {
         let plain = |call: &Call| {
             let distinct = matches!(call.kind, Kind::Distinct | Kind::DistinctLatest);
             call.transforms.is_empty() && !call.kind.keeps_own_times() && !distinct
         };
-        let alone = matches!(self.shape.fill, Fill::Null | Fill::Integer(_) | Fill::Float(_));
-        let fits = alone && self.timing.width_ns > 0 && self.calls.calls.iter().all(plain);
+        let fits = self.shape.fill != Fill::None
+            && self.timing.width_ns > 0
+            && self.calls.calls.iter().all(plain);
         if !fits || !self.shape.window.is_open() {
             return None;
         }
@@ -283,14 +306,15 @@ impl Plan<'_> {
         sink: &mut impl Sink,
     ) -> Result<(), QueryError> {
         let descending = self.shape.descending;
-        let least = |points: &Vec<Timed>| points.iter().map(|(at, _)| *at).min();
+        let least = |points: &[Timed]| points.iter().map(|(at, _)| *at).min();
         // Each call is filled from its own first point on.
-        let begins: Vec<Option<i64>> = calls
-            .iter()
-            .map(|points| least(points).map(|at| self.timing.start(self.first_filled(at))))
-            .collect();
-        let mut lanes: Vec<_> =
-            calls.into_iter().map(|points| points.into_iter().peekable()).collect();
+        let begin =
+            |points: &[Timed]| least(points).map(|at| self.timing.start(self.first_filled(at)));
+        let lane = |points: Vec<Timed>| {
+            let begin = begin(&points);
+            Lane { points: points.into_iter().peekable(), begin, before: None }
+        };
+        let mut lanes: Vec<Lane> = calls.into_iter().map(lane).collect();
         let parts = (last - first) / FILLED_AT_ONCE;
         for part in 0..=parts {
             let part = if descending { parts - part } else { part };
@@ -301,20 +325,8 @@ impl Plan<'_> {
                 times.reverse();
             }
             let mut filled = Vec::with_capacity(lanes.len());
-            for ((call, lane), begin) in self.calls.calls.iter().zip(&mut lanes).zip(&begins) {
-                let Some(begin) = begin else {
-                    filled.push(Vec::new());
-                    continue;
-                };
-                let end = times.last().copied().unwrap_or(0);
-                let within = |at: i64| if descending { at >= end } else { at <= end };
-                let mut points = Vec::new();
-                while let Some(point) = lane.next_if(|(at, _)| within(*at)) {
-                    points.push(point);
-                }
-                let own: Vec<i64> = times.iter().copied().filter(|at| at >= begin).collect();
-                let aux = self.calls.aux.len();
-                filled.push(fill_gaps(call, self.shape.fill, points, &own, aux));
+            for (call, lane) in self.calls.calls.iter().zip(&mut lanes) {
+                filled.push(self.next_part(call, lane, &times));
             }
             let rows = join(filled, descending);
             if !rows.is_empty() {
@@ -324,6 +336,34 @@ impl Plan<'_> {
             future::yield_now().await;
         }
         Ok(())
+    }
+
+    /// The points of one call in the next part of its buckets, which start at `times`.
+    fn next_part(&self, call: &Call, lane: &mut Lane, times: &[i64]) -> Vec<Timed> {
+        let Some(begin) = lane.begin else { return Vec::new() };
+        let (fill, descending) = (self.shape.fill, self.shape.descending);
+        let end = times.last().copied().unwrap_or(0);
+        let within = |at: i64| if descending { at >= end } else { at <= end };
+        // The points on both sides of the part take part where they show in it.
+        let before = lane.before.take();
+        let mut points: Vec<Timed> = before.iter().cloned().collect();
+        let mut all: Vec<i64> = before.iter().map(|(at, _)| *at).collect();
+        all.extend(times.iter().filter(|at| **at >= begin));
+        while let Some(point) = lane.points.next_if(|(at, _)| within(*at)) {
+            points.push(point);
+        }
+        if matches!(fill, Fill::Previous | Fill::Linear) {
+            lane.before = points.last().cloned();
+        }
+        let after = lane.points.peek().filter(|_| fill == Fill::Linear).cloned();
+        let behind = usize::from(after.is_some());
+        all.extend(after.iter().map(|(at, _)| *at));
+        points.extend(after);
+        let gaps = Gaps { times: &all, width_ns: self.timing.width_ns, aux: self.calls.aux.len() };
+        let mut filled = fill_gaps(call, fill, points, gaps);
+        filled.truncate(filled.len() - behind.min(filled.len()));
+        filled.drain(..usize::from(before.is_some()).min(filled.len()));
+        filled
     }
 
     /// What functions over streams make of the points; those before the query's range left out.
@@ -361,8 +401,24 @@ impl Plan<'_> {
         }
     }
 
+    /// The points of one call in output order, from the values themselves.
+    fn few_points(&self, call: &Call, few: &Few) -> Option<Vec<Timed>> {
+        let descending = self.shape.descending;
+        let found = few::by_bucket(call.kind, few, &self.timing, descending)?.into_iter();
+        let mut points: Vec<Timed> =
+            found.map(|(bucket, point)| (self.timing.start(bucket), point)).collect();
+        if descending {
+            points.reverse();
+        }
+        Some(points)
+    }
+
     /// The points of one call in output order.
     fn points(&self, call: &Call, states: &mut States, first_bucket: i64) -> Vec<Timed> {
+        let ordered = matches!(call.kind, Kind::Stream | Kind::Percentile(_) | Kind::Mode);
+        if let (States::Samples(all), true) = (&mut *states, self.stored && ordered) {
+            few::arrange(all, self.shape.descending);
+        }
         let one = self.timing.buckets == Buckets::One;
         let own_time = call.kind.keeps_own_times() || one && self.calls.keeps_time();
         let mut out = Vec::new();
@@ -416,7 +472,8 @@ impl Plan<'_> {
         if self.shape.descending {
             times.reverse();
         }
-        Ok(fill(call, how, points, &times, self.calls.aux.len()))
+        let (width_ns, aux) = (self.timing.width_ns, self.calls.aux.len());
+        Ok(fill(call, how, points, Gaps { times: &times, width_ns, aux }))
     }
 
     /// Buckets from the first that matter to the answer, where filling shows that: all calls have

@@ -5,7 +5,7 @@
 
 use super::super::QueryError;
 use crate::route::cluster::Scan;
-use crate::shard::scan::{Aggregate, Group, Order, Part, ScanError, States};
+use crate::shard::scan::{Aggregate, FEW_MAX, Group, Order, Part, ScanError, States};
 use std::collections::VecDeque;
 
 struct Lane {
@@ -20,6 +20,9 @@ pub struct GroupMerge {
     aggregates: Vec<Aggregate>,
     /// Bytes that the states of one group may take.
     memory_bytes: usize,
+    /// By aggregate: whether the values themselves are here, of all lanes. Known with the first
+    /// group.
+    few: Option<Vec<bool>>,
 }
 
 impl GroupMerge {
@@ -30,7 +33,8 @@ impl GroupMerge {
         aggregates: Vec<Aggregate>,
         memory_bytes: usize,
     ) -> GroupMerge {
-        let mut merge = GroupMerge { lanes: Vec::new(), order, aggregates, memory_bytes };
+        let mut merge =
+            GroupMerge { lanes: Vec::new(), order, aggregates, memory_bytes, few: None };
         scans.into_iter().for_each(|scan| merge.add(scan));
         merge
     }
@@ -53,6 +57,10 @@ impl GroupMerge {
         for lane in &mut self.lanes {
             lane.fill().await?;
         }
+        let few = match self.few.take() {
+            Some(few) => few,
+            None => self.few_values(),
+        };
         let heads = self.lanes.iter().filter_map(|lane| lane.waiting.front());
         let heads = heads.map(|group| group.values.clone());
         let next = match self.order {
@@ -76,7 +84,25 @@ impl GroupMerge {
                 None => out = Some(group),
             }
         }
+        if let Some(out) = &mut out {
+            let pairs = out.few.iter_mut().zip(&few).filter(|(_, usable)| !**usable);
+            pairs.for_each(|(values, _)| *values = None);
+        }
+        self.few = Some(few);
         Ok(out)
+    }
+
+    /// Whether the values of each aggregate are few in all lanes together, by their first groups.
+    fn few_values(&self) -> Vec<bool> {
+        let usable = |at: usize| {
+            let mut heads = self.lanes.iter().filter_map(|lane| lane.waiting.front());
+            let total = heads.try_fold(0, |sum: usize, group| {
+                let few = group.few.get(at)?.as_ref()?;
+                Some(sum.saturating_add(few.total))
+            });
+            total.is_some_and(|total| total <= FEW_MAX)
+        };
+        (0..self.aggregates.len()).map(usable).collect()
     }
 }
 

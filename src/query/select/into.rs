@@ -219,7 +219,8 @@ fn put_all(
         let mut whole = true;
         for (name, column) in names().zip(columns) {
             let datum = match column.get(row) {
-                CellRef::Float(value) if !value.is_finite() => {
+                CellRef::Float(value) if value.is_nan() => continue,
+                CellRef::Float(value) if value.is_infinite() => {
                     whole = false;
                     continue;
                 }

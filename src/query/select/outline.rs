@@ -104,11 +104,14 @@ pub fn outline<'f, 'a: 'f>(
     Box::pin(async move {
         let own_ns = query.group_interval().map_err(QueryError::Refused)?.max(0);
         let width_ns = if own_ns > 0 { own_ns } else { around_ns.unwrap_or(0) };
-        let mut members = members(context, query, width_ns, around_ns.is_some()).await?;
+        let is_nested = around_ns.is_some();
+        let mut members = members(context, query, width_ns, is_nested).await?;
         let universe = Universe::of(members.iter().map(|(_, member)| member.source()));
         agree(&mut members, &universe);
         let selected = select(&query.fields, &query.dimensions, &universe)?;
-        types::check(&selected.columns, &universe)?;
+        if !is_nested {
+            types::check(&selected.columns, &universe)?;
+        }
         let dimensions = group_keys(&query.dimensions, &universe)?;
         let zone = query.tz.as_deref().and_then(time_literal::zone);
         let (condition, range) = {
@@ -124,8 +127,12 @@ pub fn outline<'f, 'a: 'f>(
         let setting = Setting { width_ns, seed: context.options.now_ns as u64, descending };
         let unit = |(name, members)| Unit::new(query, &selected, setting, name, members);
         let units = by_name.into_iter().map(unit).collect::<Result<Vec<_>, _>>()?;
-        let kinds = kinds(&selected, &units);
-        let unknown = unknown(&selected, &units);
+        let mut kinds = kinds(&selected, &units);
+        // The types of a subquery are looked at only by who reads it: what has none is not there.
+        let misfits = types::misfits(&selected.columns, &universe);
+        let misfits = kinds.iter_mut().zip(misfits).filter(|(_, misfit)| *misfit);
+        misfits.for_each(|(kind, _)| *kind = None);
+        let unknown = unknown(&selected, &units, &kinds);
         let first = std::iter::once(selected.time.as_bytes());
         let names = first.chain(selected.columns.iter().map(|(_, name)| name.as_bytes()));
         let names = names.map(Box::from).collect();
@@ -159,19 +166,22 @@ fn kinds(selected: &Selected, units: &[Unit<'_>]) -> Vec<Option<FieldType>> {
 }
 
 /// Whether each column is neither a field nor a tag that some source has. The tag keys are known.
-fn unknown(selected: &Selected, units: &[Unit<'_>]) -> Vec<bool> {
-    let of_column = |((expr, _), implied): (&(Ast, String), &bool)| {
-        // The tags by which top() chooses are tags.
-        let (Ast::VarRef(var), false) = (expr, implied) else { return false };
-        let name = var.name.as_bytes();
-        let known = |source: &Source| {
-            source.fields.contains_key(name)
-                || source.tags.contains(name)
-                || source.texts.contains_key(name)
+fn unknown(selected: &Selected, units: &[Unit<'_>], kinds: &[Option<FieldType>]) -> Vec<bool> {
+    let of_column =
+        |(((expr, _), implied), kind): ((&(Ast, String), &bool), &Option<FieldType>)| {
+            // The tags by which top() chooses are tags.
+            let (Ast::VarRef(var), false) = (expr, implied) else {
+                return !implied && kind.is_none();
+            };
+            let name = var.name.as_bytes();
+            let known = |source: &Source| {
+                source.fields.contains_key(name)
+                    || source.tags.contains(name)
+                    || source.texts.contains_key(name)
+            };
+            !units.iter().flat_map(|unit| &unit.members).any(|member| known(member.source()))
         };
-        !units.iter().flat_map(|unit| &unit.members).any(|member| known(member.source()))
-    };
-    selected.columns.iter().zip(&selected.implied).map(of_column).collect()
+    selected.columns.iter().zip(&selected.implied).zip(kinds).map(of_column).collect()
 }
 
 /// Has all measurements see a field in the type that the sources give it together. Where one of
@@ -429,13 +439,11 @@ fn reads(expr: &Expr, some: &impl Fn(usize) -> bool) -> bool {
 }
 
 impl Body {
-    /// Whether an input may have values.
+    /// Whether an input has a type.
     fn gives(&self, input: usize) -> bool {
         match self {
             Body::Rows(_) => true,
-            Body::Buckets(calls, _) => {
-                calls.calls.get(input).is_none_or(|call| call.aggregate.is_some())
-            }
+            Body::Buckets(calls, _) => calls.calls.get(input).is_none_or(|call| call.typed),
         }
     }
 

@@ -53,7 +53,8 @@ pub(super) async fn run(
                     .for_each(|scan| merge.add(rank, scan));
             }
             Member::Nested { query, unit: inner, .. } => {
-                let inner = Inner { query, unit: *inner, range: shape.timing.range };
+                let range = shape.timing.range;
+                let inner = Inner { query, unit: *inner, range, tags: &[] };
                 let from = nested::Place { shape, unit, fields: &fields };
                 if let ([_], true) = (unit.members.as_slice(), inner.is_in_order_of(shape)) {
                     return nested::pass_rows(context, from, inner, &mut out, sink).await;

@@ -5,6 +5,7 @@
 //! folded into the group's state when the series goes on to its next bucket; so rows of a series
 //! must come in time order, and neither flushes nor shards show in the result.
 
+use super::few::Notes;
 use super::known;
 use super::merge::{add_double, add_moments, pick, spread};
 use super::partial::{Picked, Ranked, States};
@@ -54,6 +55,7 @@ pub struct Accumulator {
     distinct: Vec<FixedMap<Key, (i64, Value)>>,
     /// Canonical keys of series that were asked for.
     keys: FixedMap<usize, Arc<[u8]>>,
+    notes: Notes,
     /// Bytes that states point to.
     pub bytes: usize,
 }
@@ -71,12 +73,14 @@ impl Accumulator {
     pub fn new(function: Function, kind: FieldType, slots: usize, series: usize) -> Accumulator {
         let registers = matches!(function, Function::Sum | Function::Moments);
         let distinct = function == Function::Distinct;
+        let float = function == Function::Moments || kind == FieldType::Float;
         Accumulator {
             function,
             states: States::empty(function, kind, slots),
             open: if registers { vec![CLOSED; series] } else { Vec::new() },
             distinct: if distinct { vec![FixedMap::default(); slots] } else { Vec::new() },
             keys: FixedMap::default(),
+            notes: Notes::new(registers && float),
             bytes: 0,
         }
     }
@@ -85,7 +89,10 @@ impl Accumulator {
     pub fn update(&mut self, slices: &[Slice], column: &Column, rows: &RowsOf<'_>) {
         match self.function {
             Function::Count => self.count(slices, column),
-            Function::Sum | Function::Moments => self.add(slices, column),
+            Function::Sum | Function::Moments => {
+                self.notes.add(slices, column, rows.times);
+                self.add(slices, column);
+            }
             Function::Min | Function::Max => self.select(slices, column, rows),
             Function::First | Function::FirstLeast | Function::Last => {
                 self.select(slices, column, rows);
@@ -171,12 +178,18 @@ impl Accumulator {
     /// Ends the sums of all series and forgets their keys; rows that follow are of other series.
     pub fn close(&mut self) {
         self.keys.clear();
+        self.notes.stop();
         for at in 0..self.open.len() {
             if let Some(open) = self.open.get_mut(at) {
                 let open = std::mem::replace(open, CLOSED);
                 self.fold(open);
             }
         }
+    }
+
+    /// The values that were added, where they are noted.
+    pub fn notes(&mut self) -> Notes {
+        std::mem::replace(&mut self.notes, Notes::new(false))
     }
 
     /// The states, when all rows are in. Samples are not in order yet.

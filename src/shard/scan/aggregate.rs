@@ -7,6 +7,7 @@
 use super::accumulate::{Accumulator, RowsOf, Slice};
 use super::buckets::cut;
 use super::expr::value_at;
+use super::few::ByGroup;
 use super::fields::resolve;
 use super::guard::Guard;
 use super::known::{Condition, plain_column};
@@ -327,6 +328,22 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         aggregate.aux.iter().map(value).collect()
     }
 
+    /// The values of each aggregate by group, where they are few; empty where none has few.
+    fn few(&self, batch: &Batch, table: &mut Table) -> Vec<Option<ByGroup>> {
+        // What one batch met says nothing about the scan unless there is no other.
+        if batch.groups != (0..self.plan.groups()) {
+            return Vec::new();
+        }
+        let key = |series: SeriesId| {
+            let mut key = Vec::new();
+            self.plan.shard.index().write_key(series, &mut key);
+            Arc::from(key)
+        };
+        let notes = table.accumulators.iter_mut().map(Accumulator::notes);
+        let few: Vec<_> = notes.map(|one| one.by_group(&batch.series, key)).collect();
+        if few.iter().all(Option::is_none) { Vec::new() } else { few }
+    }
+
     async fn send(
         &self,
         batch: &Batch,
@@ -334,6 +351,8 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
         emit: &impl AsyncFn(Part) -> bool,
     ) -> Result<(), ScanError> {
         let (first, width) = (table.first_bucket, table.width);
+        let mut table = table;
+        let mut few = self.few(batch, &mut table);
         let mut all: Vec<States> =
             table.accumulators.into_iter().map(Accumulator::finish).collect();
         let mut groups = Vec::new();
@@ -373,6 +392,7 @@ impl<E: Env, C: Fn() -> bool> Run<'_, E, C> {
                 values: self.plan.group(batch.groups.start + local),
                 first_bucket: from,
                 states,
+                few: few.iter_mut().map(|one| Some(one.as_mut()?.take(local))).collect(),
                 first_time: times.first,
                 last_time: times.last,
             });

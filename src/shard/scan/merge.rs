@@ -230,6 +230,13 @@ impl Group {
         }
         let pairs = self.states.iter_mut().zip(other.states).zip(aggregates);
         pairs.for_each(|((states, more), aggregate)| states.merge(more, aggregate.function));
+        self.few.truncate(other.few.len());
+        for (few, more) in self.few.iter_mut().zip(other.few) {
+            match (few.as_mut(), more) {
+                (Some(few), Some(more)) => few.merge(more),
+                _ => *few = None,
+            }
+        }
         self.first_time = self.first_time.min(other.first_time);
         self.last_time = self.last_time.max(other.last_time);
     }
@@ -280,9 +287,16 @@ impl Samples {
         if order.len() == self.times.len() && order.is_sorted() {
             return;
         }
-        let times = order.iter().map(time).collect();
+        self.reorder(&order);
+    }
+
+    /// Takes the entries of some places, in that order.
+    pub fn reorder(&mut self, order: &[usize]) {
+        let width = self.aux.len() / self.times.len().max(1);
+        let aux = |at: &usize| self.aux.get(at * width..(at + 1) * width).unwrap_or(&[]).to_vec();
+        let times = order.iter().filter_map(|at| self.times.get(*at).copied()).collect();
         let values = order.iter().filter_map(|at| self.values.get(*at).cloned()).collect();
-        let aux = order.iter().flat_map(|at| aux(at).to_vec()).collect();
+        let aux = order.iter().flat_map(aux).collect();
         let series_of = order.iter().filter_map(|at| self.series_of.get(*at).copied()).collect();
         let series = std::mem::take(&mut self.series);
         *self = Samples { times, values, aux, series, series_of };

@@ -7,7 +7,7 @@
 //! `plan` (series, groups, sources) ▸ `read` (merged Blocks of one stretch of time) ▸ `rowset`
 //! (WHERE by `expr`, `fields` as the question sees them) ▸ `aggregate` (`buckets`, `accumulate`,
 //! `merge`) or `rows`. `known` says which chunks need not be decoded. `lookup` asks the index.
-//! `cost` counts what would be read.
+//! `cost` counts what would be read. `few` keeps the values of small questions.
 //! `guard` watches over the deadline and the turns of other tasks.
 
 mod accumulate;
@@ -15,6 +15,7 @@ mod aggregate;
 mod buckets;
 mod cost;
 pub mod expr;
+mod few;
 mod fields;
 mod guard;
 mod keep;
@@ -36,6 +37,7 @@ mod tests;
 pub use accumulate::{Accumulator, RowsOf, Slice};
 pub use aggregate::inside;
 pub use expr::{RowsView, Vector, eval};
+pub use few::{FEW_MAX, Few};
 pub use lookup::{lookup, without_rows};
 pub use merge::{compare_values, preference};
 pub use partial::{

@@ -3,6 +3,7 @@
 //! A state's merge does not depend on the order of shards: float sums travel as double-double pairs
 //! and are rounded once, ties have a rule.
 
+use super::few::Few;
 use crate::model::{Column, MeasurementId, Strings, Value};
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ pub struct Group {
     pub first_bucket: i64,
     /// One per aggregate of the request, all of the same length.
     pub states: Vec<States>,
+    /// The values behind float sums and moments, by aggregate, of a scan with few of them; may be
+    /// empty.
+    pub few: Vec<Option<Few>>,
     /// The smallest and largest time of a row that took part (ns). Where nothing but the first or
     /// the last point of all time is asked for, rows beyond it may have been left unread.
     pub first_time: i64,

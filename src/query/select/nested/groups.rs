@@ -230,6 +230,7 @@ impl Held {
             values,
             first_bucket: self.first,
             states: self.accumulators.into_iter().map(finished).collect(),
+            few: Vec::new(),
             first_time: self.times.first,
             last_time: self.times.last,
         })
@@ -266,14 +267,7 @@ fn in_time_order(samples: &mut Samples, function: Function) {
     if samples.times.is_sorted() {
         return;
     }
-    let width = samples.aux.len() / samples.times.len().max(1);
     let mut order: Vec<usize> = (0..samples.times.len()).collect();
     order.sort_by_key(|at| samples.times.get(*at));
-    let times = order.iter().filter_map(|at| samples.times.get(*at).copied()).collect();
-    let values = order.iter().filter_map(|at| samples.values.get(*at).cloned()).collect();
-    let aux = |at: &usize| samples.aux.get(at * width..(at + 1) * width).unwrap_or(&[]).to_vec();
-    let aux = order.iter().flat_map(aux).collect();
-    let series_of = order.iter().filter_map(|at| samples.series_of.get(*at).copied()).collect();
-    let series = std::mem::take(&mut samples.series);
-    *samples = Samples { times, values, aux, series, series_of };
+    samples.reorder(&order);
 }

@@ -12,7 +12,7 @@ use crate::query::QueryError;
 use crate::query::plan::expr::Scope;
 use crate::query::result::{CellRef, Column as Given, Series};
 use crate::shard::scan::expr::{RowsView, cast, holds};
-use crate::shard::scan::{Expr, FieldRef, Rows};
+use crate::shard::scan::{Expr, FieldRef, Rows, TagPair};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct Intake<'a> {
     group_by: &'a [Box<[u8]>],
     /// Tags that are read as columns, behind the others.
     texts: &'a [Box<[u8]>],
+    /// Tags that only top() and bottom() look at.
+    keys: &'a [Box<[u8]>],
     columns: usize,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Intake<'a> {
             filter,
             group_by: &place.shape.group_by,
             texts: &inner.query.dimensions,
+            keys: inner.tags,
             columns: inner.query.selected.columns.len(),
         })
     }
@@ -82,7 +85,8 @@ impl<'a> Intake<'a> {
         let name = series.name.as_deref().unwrap_or_default();
         let group = self.group_by.iter().map(|key| Box::from(tag(key))).collect();
         // Tags by which only the outer query groups are no columns of the subquery.
-        let tags = series.tags.iter().filter(|(key, _)| self.texts.contains(key));
+        let known = |(key, _): &&TagPair| self.texts.contains(key) || self.keys.contains(key);
+        let tags = series.tags.iter().filter(known);
         let tags: Vec<(&[u8], &[u8])> = tags.map(|(key, value)| (&**key, &**value)).collect();
         let mut key = Vec::new();
         series_key::write_key(name, &tags, &mut key);

@@ -34,6 +34,8 @@ pub struct Inner<'a> {
     pub query: &'a Outline<'a>,
     pub unit: usize,
     pub range: TimeRange,
+    /// Tags by which it is grouped beside those of the outer query.
+    pub tags: &'a [Box<[u8]>],
 }
 
 impl Inner<'_> {
@@ -84,7 +86,8 @@ fn run<'f>(
     taker: &'f mut dyn Taker,
 ) -> Pending<'f, Result<(), QueryError>> {
     Box::pin(async move {
-        let frame = outer.frame(inner.range);
+        let mut frame = outer.frame(inner.range);
+        frame.group_by.extend(inner.tags.iter().cloned());
         let shape = Shape::new(context, inner.query, Some(&frame))?;
         let Some(unit) = inner.query.units.get(inner.unit) else { return Ok(()) };
         if shape.timing.range.is_empty() {

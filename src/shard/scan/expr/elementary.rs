@@ -9,7 +9,7 @@
 
 #![expect(clippy::excessive_precision, reason = "coefficients stand as they are published")]
 
-use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LOG2_E, LOG10_2, PI, SQRT_2};
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LOG2_E, LOG10_E, PI, SQRT_2};
 
 /// From here on the reduction by three parts of pi/4 has no bits left.
 const REDUCED_MAX: f64 = (1u64 << 29) as f64;
@@ -266,7 +266,7 @@ pub fn log2(x: f64) -> f64 {
 
 /// Logarithm to the base 10.
 pub fn log10(x: f64) -> f64 {
-    log2(x) * LOG10_2
+    ln(x) * LOG10_E
 }
 
 /// x to the power of y.

@@ -81,15 +81,10 @@ impl<'a> Vector<'a> {
     /// The vector as a column of so many rows, in which what is not a number is missing.
     pub fn into_column(self, id: ColumnId, rows: usize) -> Column {
         if !self.constant {
-            let mut validity = self.validity.map(Cow::into_owned);
-            if let Values::Float(values) = &*self.values {
-                for (row, _) in values.iter().enumerate().filter(|(_, value)| value.is_nan()) {
-                    validity.get_or_insert_with(|| Bitmap::filled(rows, true)).set(row, false);
-                }
-            }
+            let validity = self.validity.map(Cow::into_owned);
             return Column { id, values: self.values.into_owned(), validity };
         }
-        let value = self.get(0).filter(|value| !is_nan(value));
+        let value = self.get(0);
         let mut values = Values::empty(self.values.kind());
         match &value {
             Some(value) => (0..rows).for_each(|_| push(&mut values, value)),
@@ -260,11 +255,6 @@ fn both_valid(left: &Vector<'_>, right: &Vector<'_>, rows: usize) -> Option<Bitm
     let mut bits = Bitmap::default();
     (0..rows).for_each(|row| bits.push(left.is_valid(row) && right.is_valid(row)));
     Some(bits)
-}
-
-/// Whether a value is a float that is not a number.
-fn is_nan(value: &Value) -> bool {
-    matches!(value, Value::Float(value) if value.is_nan())
 }
 
 /// A vector of floats. What is not a number stays so, since operators tell it from what is missing;

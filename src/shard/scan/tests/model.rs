@@ -1,5 +1,6 @@
 //! The obvious way: a map of rows, one value at a time.
 
+use super::super::few::FEW_MAX;
 use super::super::merge::{compare_aux, compare_values, preference};
 use super::*;
 use crate::model::series_key;
@@ -179,10 +180,27 @@ pub fn show(states: &States, at: usize) -> String {
 /// Name, first bucket, and by aggregate and bucket what `show` says of the states.
 pub type ShownStates = (Vec<Box<[u8]>>, i64, i64, i64, Vec<Vec<String>>);
 
+/// The values behind a sum or a deviation, in order of time.
+fn few_shown(values: Vec<(i64, f64)>) -> String {
+    let mut values = values;
+    values.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    format!("{values:?}")
+}
+
 pub fn shown(groups: &[Group]) -> Vec<ShownStates> {
     let one = |group: &Group| {
-        let states = |states: &States| (0..states.len()).map(|at| show(states, at)).collect();
-        let all = group.states.iter().map(states).collect();
+        let few = |at: usize| {
+            let few = group.few.get(at).and_then(Option::as_ref)?;
+            let of = |group: &Group| group.few.get(at)?.as_ref().map(|few| few.values.len());
+            let total: usize = groups.iter().filter_map(of).sum();
+            let values = few.values.iter().map(|(_, time, value)| (*time, *value));
+            (total <= FEW_MAX).then(|| few_shown(values.collect()))
+        };
+        let states = |(place, states): (usize, &States)| {
+            let buckets = (0..states.len()).map(|at| show(states, at));
+            buckets.chain(few(place)).collect()
+        };
+        let all = group.states.iter().enumerate().map(states).collect();
         (group.values.to_vec(), group.first_bucket, group.first_time, group.last_time, all)
     };
     groups.iter().map(one).collect()
@@ -192,7 +210,8 @@ pub fn shown(groups: &[Group]) -> Vec<ShownStates> {
 pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownStates> {
     let Output::Aggregates { buckets, aggregates } = &request.output else { panic!("aggregates") };
     let mut all = Vec::new();
-    for (name, points) in select(table, request, filter) {
+    let selected = select(table, request, filter);
+    for (name, points) in selected.clone() {
         let used = |point: &&Point| {
             let bucket = buckets.number(point.0);
             bucket.is_some() && aggregates.iter().any(|one| point.3[one.field].is_some())
@@ -210,7 +229,18 @@ pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownState
                 let values: Vec<&Point> = inside.copied().filter(counts).collect();
                 state(request, aggregate, &values)
             };
-            (first_bucket..=last_bucket).map(bucket).collect()
+            let few = || few_shown(noted(request, aggregate, &points));
+            let float = request.fields[aggregate.field].kind == FieldType::Float;
+            let wanted = match aggregate.function {
+                Function::Sum => float,
+                function => function == Function::Moments,
+            };
+            let all = selected
+                .values()
+                .map(|points| noted(request, aggregate, &points.iter().collect::<Vec<_>>()).len());
+            let wanted = wanted && all.sum::<usize>() <= FEW_MAX;
+            let buckets = (first_bucket..=last_bucket).map(bucket);
+            buckets.chain(wanted.then(few)).collect()
         });
         all.push((name, first_bucket, first.0, last.0, states.collect()));
     }
@@ -218,6 +248,15 @@ pub fn groups(table: &Table, request: &Request, filter: Where) -> Vec<ShownState
         all.reverse();
     }
     all
+}
+
+/// The values that count for an aggregate, with their times.
+fn noted(request: &Request, aggregate: &Aggregate, points: &[&Point]) -> Vec<(i64, f64)> {
+    let Output::Aggregates { buckets, .. } = &request.output else { return Vec::new() };
+    let counts =
+        |point: &&&Point| aggregate.range.contains(point.0) && buckets.number(point.0).is_some();
+    let value = |point: &&Point| Some((point.0, number(point.3[aggregate.field].as_ref()?)));
+    points.iter().filter(counts).filter_map(value).collect()
 }
 
 /// Whether rows may be left unread, so that a group's times say little.

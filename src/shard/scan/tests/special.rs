@@ -205,7 +205,8 @@ fn small_memory_makes_batches_and_changes_nothing() {
                 Part::Groups(groups) => groups.clone(),
                 Part::Rows(_) => panic!("groups"),
             });
-            groups.collect()
+            // Only a scan of one batch knows that it met few values.
+            groups.map(|group| Group { few: Vec::new(), ..group }).collect()
         };
         assert_eq!(flat(&small[0]), flat(&large[0]));
         assert_eq!(flat(&large[0]).len(), 9);
