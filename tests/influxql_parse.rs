@@ -185,6 +185,7 @@ fn statements_print_in_one_form() {
             "SELECT mean(v) FROM m WHERE t > 'it\\'s' GROUP BY time(90m), * \
              fill(0) ORDER BY DESC TZ('UTC')",
         ),
+        ("select a % -b, a + -b from m", "SELECT a % (-1 * b), a + -1 * b FROM m"),
         ("select v from m fill(null) order by time", "SELECT v FROM m ORDER BY time ASC"),
         (
             "create database x with duration 36h30m name y",
@@ -206,7 +207,11 @@ fn statements_print_in_one_form() {
 #[test]
 fn printed_statements_parse_to_the_same() {
     let mut checked = 0;
-    for (statement, _) in cases("compile.txt").into_iter().chain(cases("parse_errors.txt")) {
+    let signs = ["a % -b", "a / +f(b)", "a * -(b + c) & -d", "-a * b", "a - -b * c"];
+    let signs = signs.map(|expr| (format!("SELECT {expr} FROM m"), String::new()));
+    for (statement, _) in
+        cases("compile.txt").into_iter().chain(cases("parse_errors.txt")).chain(signs)
+    {
         let statement = statement.trim_end_matches("; SELEC").trim_end_matches(" x");
         let Ok(statements) = parse(statement, &Params::new()) else { continue };
         for statement in statements {

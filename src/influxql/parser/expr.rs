@@ -65,7 +65,14 @@ impl Parser<'_> {
                     None => return self.unexpected(&["regex"]),
                 }
             } else {
-                self.parse_operand()?
+                let operand = self.parse_operand()?;
+                // A sign before a name is a product, which belongs together behind `%` or `/`; so
+                // that it does when it is printed and read again, it is in parentheses.
+                let tight = op.precedence() == Op::Mul.precedence();
+                match operand {
+                    Expr::Binary(_) if tight => Expr::Paren(Box::new(operand)),
+                    _ => operand,
+                }
             };
             reduce(&mut operands, &mut operators, op.precedence());
             operators.push(op);
