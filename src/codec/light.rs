@@ -132,8 +132,8 @@ pub fn get_from<T>(
 }
 
 /// Decodes single values of a page of `count`: those at `places`, which ascend and count from
-/// `base`, as far as they lie in the page. Of the others no more is done than their sum needs: a
-/// third of the work of decoding them. Bytes behind the last place are not looked at.
+/// `base`, as far as they lie in the page. Of the others no more is done than their sum needs.
+/// Bytes behind the last place are not looked at.
 pub fn pick(
     mut bytes: &[u8],
     count: usize,

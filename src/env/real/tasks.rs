@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn other_threads_have_a_turn_after_a_long_query_and_not_after_ingest() {
+    fn other_threads_have_a_turn_after_long_work_and_not_after_ingest() {
         let register = Register::new();
         let place = Location::caller();
         let given = || register.core.gave_way.load(Ordering::Relaxed);
@@ -258,6 +258,9 @@ mod tests {
         assert_eq!(given(), 0);
         let begin = turns::now_ns();
         futures_lite::future::block_on(register.enter(place, Queue::Query, busy()));
-        assert!(given() > begin);
+        let first = given();
+        assert!(first > begin);
+        futures_lite::future::block_on(register.enter(place, Queue::Background, busy()));
+        assert!(given() > first);
     }
 }
