@@ -100,13 +100,7 @@ pub fn get_from<T>(
         }
         return Ok(());
     }
-    let order = mode & !FLAT;
-    if order >= PLAIN {
-        return Err(CodecError::Malformed("page mode"));
-    }
-    let centre = get_i64(input)?;
-    let mut last = if order > 0 { get_i64(input)? } else { 0 };
-    let mut step = if order > 1 { get_i64(input)? } else { 0 };
+    let (Shape { order, centre }, mut last, mut step) = get_lead(mode, input)?;
     let mut numbers = [0u64; BLOCK];
     for block in out.chunks_mut(BLOCK) {
         if mode & FLAT == 0 {
@@ -131,6 +125,19 @@ pub fn get_from<T>(
     Ok(())
 }
 
+/// Reads what stands before the blocks of a page that is not plain: its shape, and the value and
+/// difference before the first.
+fn get_lead(mode: u8, input: &mut &[u8]) -> Result<(Shape, i64, i64), CodecError> {
+    let order = mode & !FLAT;
+    if order >= PLAIN {
+        return Err(CodecError::Malformed("page mode"));
+    }
+    let centre = get_i64(input)?;
+    let last = if order > 0 { get_i64(input)? } else { 0 };
+    let step = if order > 1 { get_i64(input)? } else { 0 };
+    Ok((Shape { order, centre }, last, step))
+}
+
 /// Decodes single values of a page of `count`: those at `places`, which ascend and count from
 /// `base`, as far as they lie in the page. Of the others no more is done than their sum needs.
 /// Bytes behind the last place are not looked at.
@@ -143,11 +150,7 @@ pub fn pick(
 ) -> Result<(), CodecError> {
     let input = &mut bytes;
     let mode = get_u8(input)?;
-    let order = mode & !FLAT;
-    if order >= PLAIN {
-        if mode != PLAIN {
-            return Err(CodecError::Malformed("page mode"));
-        }
+    if mode == PLAIN {
         let cells = take(input, count.saturating_mul(8))?.as_chunks::<8>().0;
         while let Some(place) = places.next_if(|place| *place < base + count) {
             let cell = cells.get(place - base).ok_or(CodecError::Truncated)?;
@@ -155,9 +158,7 @@ pub fn pick(
         }
         return Ok(());
     }
-    let centre = get_i64(input)?;
-    let mut last = if order > 0 { get_i64(input)? } else { 0 };
-    let mut step = if order > 1 { get_i64(input)? } else { 0 };
+    let (Shape { order, centre }, mut last, mut step) = get_lead(mode, input)?;
     let mut numbers = [0u64; BLOCK];
     let mut start = base;
     while start < base + count && places.peek().is_some_and(|place| *place < base + count) {

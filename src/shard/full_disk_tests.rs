@@ -43,8 +43,8 @@ async fn strays(shard: &Shard<SimEnv>) -> Vec<String> {
     names
 }
 
-/// A shard that took some steps and then had `rest_ms` to itself; the `n`-th call of a kind from now on finds
-/// no room.
+/// A shard that took some steps and then had `rest_ms` to itself; the `n`-th call of a kind from
+/// now on finds no room.
 async fn about_to_fail(
     sim: &Sim,
     steps: &[Step],

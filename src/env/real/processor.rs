@@ -17,8 +17,8 @@
 
 use std::mem;
 
-/// Other threads have a turn at least this often while a core computes for queries or in the background
-/// (ns).
+/// Other threads have a turn at least this often while a core computes for queries or in the
+/// background (ns).
 pub(super) const GIVE_WAY_NS: u64 = 250_000;
 
 /// What the thread may run at a stretch while others want the processor (ns); the least that Linux
